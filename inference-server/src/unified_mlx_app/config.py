@@ -1,0 +1,80 @@
+"""Settings of the inference server, read once from the environment in `main.py`.
+
+Names and defaults are those of the README. MLX itself reads other `MLX_*` variables, so unknown
+ones are ignored; a known one with a bad value stops the start with the variable's name.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr, computed_field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(value: object) -> int:
+    """Bytes from an int or a human size such as "50GB" or "512 MiB". Raises ValueError."""
+    if isinstance(value, int):
+        return value
+    text = str(value).strip().upper()
+    number = text.rstrip("BKMGTI ")
+    unit = text[len(number) :].strip()
+    if unit not in _UNITS:
+        raise ValueError(f"{value!r} is not a size; write for example 512MB or 8GiB")
+    return int(float(number) * _UNITS[unit])
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+ExpandedPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
+
+
+class Settings(BaseSettings):
+    """All settings. `None` on a byte budget means: chosen from the machine at start."""
+
+    model_config = SettingsConfigDict(env_prefix="MLX_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    api_port: int = Field(8080, ge=0, le=65535, description="Port of the API.")
+    text_model: str = Field(
+        "mlx-community/Qwen2.5-7B-Instruct-4bit", min_length=1, description="Default model: a Hugging Face id or a local folder."
+    )
+    max_tokens: int = Field(2048, ge=1, le=1_000_000, description="Tokens to generate when a request names no limit.")
+    temperature: float = Field(0.7, ge=0, le=2, description="Temperature when a request names none.")
+
+    prompt_cache_enabled: bool = Field(True, description="Reuse KV state of repeated prefixes.")
+    prompt_cache_dir: ExpandedPath = Field(
+        Path("~/.unified-mlx/cache/prompts").expanduser(), description="Folder of the disk tier."
+    )
+    prompt_cache_max_entries: int = Field(10, ge=1, le=100_000, description="Entries kept in memory.")
+    prompt_cache_persist: bool = Field(True, description="Keep entries on disk as well.")
+    prompt_cache_memory: Bytes | None = Field(
+        None, description="Bytes of KV state kept in memory (default: a quarter of the device's)."
+    )
+    prompt_cache_disk: Bytes = Field(20 * 10**9, description="Bytes of KV state kept on disk.")
+    response_cache_enabled: bool = Field(False, description="Answer repeated deterministic requests from memory.")
+    response_cache_max_entries: int = Field(1000, ge=1, description="Responses kept in memory.")
+
+    max_batch_size: int = Field(32, ge=1, le=256, description="Rows decoded together.")
+    max_queue: int = Field(512, ge=0, description="Requests waiting beyond the batch before 429.")
+    prefill_chunk_tokens: int = Field(256, ge=16, le=8192, description="Prompt tokens processed between two decode steps.")
+    memory_limit: Bytes | None = Field(None, description="Bytes for weights and KV state (default: 75 % of the device's).")
+    model_ttl_seconds: float = Field(0, ge=0, description="Unload an unpinned model idle for so long; 0 never does.")
+    request_timeout_seconds: float = Field(3600, gt=0, description="Deadline of a request.")
+    drain_seconds: float = Field(20, ge=0, le=600, description="Time running requests get at shutdown.")
+    max_body: Bytes = Field(8 * 2**20, description="Largest request body.")
+    api_key: SecretStr | None = Field(None, description="Key that clients must send; required on a non-loopback host.")
+    cors_origins: tuple[str, ...] = Field(
+        ("http://localhost:3005", "http://127.0.0.1:3005"), description="Origins of browsers that may call the API."
+    )
+
+    database_url: str | None = Field(None, validation_alias="DATABASE_URL", description="postgresql://…; default: a SQLite file.")
+    model_cache_dir: ExpandedPath = Field(
+        Path("~/.cache/mlx-hub").expanduser(), validation_alias="MODEL_CACHE_DIR", description="Models downloaded by the backend."
+    )
+
+    @computed_field
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")

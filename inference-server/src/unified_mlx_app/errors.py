@@ -1,0 +1,135 @@
+"""Every error that the inference server tells a client.
+
+AppError
+├── InvalidRequestError 400        invalid_request: a field is wrong; `param` names it
+│   ├── UnsupportedFieldError 400  unsupported_field: a known field this server does not do yet
+│   └── ContextLengthError 400     context_length_exceeded
+├── AuthenticationError 401        invalid_api_key
+├── ForbiddenError 403             forbidden: foreign Host or Origin
+├── NotFoundError 404              not_found
+│   └── ModelNotFoundError 404     model_not_found: the message lists the known ids
+├── ConflictError 409              conflict
+├── PayloadTooLargeError 413       payload_too_large
+│   └── MemoryBudgetError 413      memory_budget_exceeded: the request can never fit
+├── QueueFullError 429             queue_full: Retry-After is set
+├── ServerError 500                internal_error
+│   └── GenerationError 500        generation_failed: this row failed, others did not
+└── UnavailableError 503           unavailable: Retry-After is set
+    ├── EngineDownError 503        engine_down
+    ├── ModelLoadError 503         model_load_failed
+    ├── DeadlineError 503          deadline_exceeded
+    └── ShuttingDownError 503      shutting_down
+"""
+
+
+class AppError(Exception):
+    """Base of all errors with a stable `code`, an HTTP `status` and a message that says what to do."""
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidRequestError(AppError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class UnsupportedFieldError(InvalidRequestError):
+    code = "unsupported_field"
+
+
+class ContextLengthError(InvalidRequestError):
+    code = "context_length_exceeded"
+
+
+class AuthenticationError(AppError):
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class ForbiddenError(AppError):
+    status = 403
+    code = "forbidden"
+    type = "permission_error"
+
+
+class NotFoundError(AppError):
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+
+class ModelNotFoundError(NotFoundError):
+    code = "model_not_found"
+
+
+class ConflictError(AppError):
+    status = 409
+    code = "conflict"
+    type = "invalid_request_error"
+
+
+class PayloadTooLargeError(AppError):
+    status = 413
+    code = "payload_too_large"
+    type = "invalid_request_error"
+
+
+class MemoryBudgetError(PayloadTooLargeError):
+    code = "memory_budget_exceeded"
+
+
+class QueueFullError(AppError):
+    status = 429
+    code = "queue_full"
+    type = "rate_limit_error"
+
+
+class ServerError(AppError):
+    pass
+
+
+class GenerationError(ServerError):
+    code = "generation_failed"
+
+
+class UnavailableError(AppError):
+    status = 503
+    code = "unavailable"
+    type = "service_unavailable_error"
+
+
+class EngineDownError(UnavailableError):
+    code = "engine_down"
+
+
+class ModelLoadError(UnavailableError):
+    code = "model_load_failed"
+
+
+class DeadlineError(UnavailableError):
+    code = "deadline_exceeded"
+
+
+class ShuttingDownError(UnavailableError):
+    code = "shutting_down"
+
+
+def _leaves(cls: type[AppError]) -> list[type[AppError]]:
+    return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _leaves(sub))]
+
+
+def error_for(code: str, message: str) -> AppError:
+    """The error that the engine meant by `code`; an unknown code is a ServerError."""
+    by_code = {cls.code: cls for cls in _leaves(AppError)}
+    retry_after_seconds = 2 if issubclass(by_code.get(code, ServerError), UnavailableError) else None
+    return by_code.get(code, ServerError)(message, retry_after_seconds=retry_after_seconds)

@@ -1,0 +1,158 @@
+"""Values that every layer of the inference server shares; nothing here imports the rest of the package."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+FinishReason = Literal["stop", "length"]
+CacheOutcome = Literal["hit", "partial", "miss", "off"]
+CacheTier = Literal["memory", "disk"]
+EntryKind = Literal["system", "turn", "prompt", "conversation"]
+MissReason = Literal[
+    "cold",
+    "evicted",
+    "weights_changed",
+    "adapter_changed",
+    "template_changed",
+    "diverged",
+    "corrupt",
+    "too_short",
+    "unsupported",
+    "disabled",
+]
+
+
+class SamplingParams(Struct, frozen=True, kw_only=True):
+    """How one request draws its tokens; every number was bounded by the API schema."""
+
+    max_tokens: int
+    temperature: float = 0.7
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: dict[int, float] = {}
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    top_logprobs: int | None = None
+    """None: no log-probabilities; 0: the chosen token's only; k: and those of the k likeliest tokens."""
+
+
+class ModelSpec(Struct, frozen=True, kw_only=True):
+    """A servable model: `name` is what clients say, `path` a local folder with config and weights."""
+
+    name: str
+    path: str
+    adapter_path: str | None = None
+    max_context_tokens: int | None = None
+
+
+class Boundary(Struct, frozen=True, kw_only=True):
+    """`prompt[:end_tokens]` ends a part of the prompt that later requests are likely to share."""
+
+    kind: Literal["system", "turn"]
+    end_tokens: int
+
+
+class CacheReport(Struct, frozen=True, kw_only=True):
+    """What the prompt cache did for one request, told to the client as usage and headers."""
+
+    outcome: CacheOutcome
+    cached_tokens: int = 0
+    tier: CacheTier | None = None
+    entry_key: str | None = None
+    miss_reason: MissReason | None = None
+    diverged_at_token: int | None = None
+
+
+class TokenLogprob(Struct, frozen=True, kw_only=True):
+    """Log-probability of one sampled token and of its likeliest rivals, best first."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Token counts of one request over all its choices."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+class ResidentModel(Struct, frozen=True, kw_only=True):
+    """A model held in memory by the engine."""
+
+    name: str
+    weight_bytes: int
+    pinned: bool
+    last_used_at: float
+    num_active: int
+    max_context_tokens: int | None
+    vocab_size: int
+    quantization: str | None
+
+
+class CacheEntryInfo(Struct, frozen=True, kw_only=True):
+    """One stored prefix as operators see it. Times are seconds since the epoch (UTC)."""
+
+    cache_key: str
+    model_id: str
+    kind: EntryKind
+    prompt_preview: str
+    token_count: int
+    num_bytes: int
+    tiers: tuple[CacheTier, ...]
+    hits: int
+    created_at: float
+    last_used: float
+
+
+class CacheStats(Struct, frozen=True, kw_only=True):
+    """Counters since start and present sizes of the prompt cache."""
+
+    enabled: bool
+    persist: bool
+    memory_entries: int
+    memory_bytes: int
+    disk_entries: int
+    disk_bytes: int
+    max_entries: int
+    max_memory_bytes: int
+    max_disk_bytes: int
+    total_hits: int
+    total_misses: int
+    partial_hits: int
+    hit_rate: float
+    tokens_saved: int
+    misses_by_reason: dict[str, int]
+    memory_evictions: int
+    disk_evictions: int
+    quarantined: int
+    disk_write_errors: int
+    pending_writes: int
+
+
+class EngineStats(Struct, frozen=True, kw_only=True):
+    """The engine's gauges and counters, sent with every heartbeat."""
+
+    num_running: int
+    num_waiting: int
+    steps: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    generated_tokens: int
+    active_memory_bytes: int
+    cache_memory_bytes: int
+    peak_memory_bytes: int
+    kv_bytes: int
+    device: str
+    resident: tuple[ResidentModel, ...]
+    cache: CacheStats
+
+
+JSON = dict[str, Any]
