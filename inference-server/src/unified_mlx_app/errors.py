@@ -8,6 +8,7 @@ AppError
 ├── ForbiddenError 403             forbidden: foreign Host or Origin
 ├── NotFoundError 404              not_found
 │   └── ModelNotFoundError 404     model_not_found: the message lists the known ids
+├── MethodNotAllowedError 405      method_not_allowed
 ├── ConflictError 409              conflict
 ├── PayloadTooLargeError 413       payload_too_large
 │   └── MemoryBudgetError 413      memory_budget_exceeded: the request can never fit
@@ -70,6 +71,12 @@ class NotFoundError(AppError):
 
 class ModelNotFoundError(NotFoundError):
     code = "model_not_found"
+
+
+class MethodNotAllowedError(AppError):
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
 
 
 class ConflictError(AppError):

@@ -42,11 +42,15 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
-    """A servable model: `name` is what clients say, `path` a local folder with config and weights."""
+    """A servable model: `name` is what clients say, `path` a local folder with config and weights.
+
+    With `adapter_path` it is a LoRA adapter over the model at `path`, whose own name is `base_model`.
+    """
 
     name: str
     path: str
     adapter_path: str | None = None
+    base_model: str | None = None
     max_context_tokens: int | None = None
 
 

@@ -91,11 +91,9 @@ class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
-    """Sent each second by a thread beside the loop; `loop_age_seconds` is the age of the loop's last turn."""
+    """Sent each second by the engine's loop between two turns, so a stuck loop shows as missing heartbeats."""
 
-    loop_age_seconds: float
-    busy: bool
-    stats: EngineStats | None
+    stats: EngineStats
 
 
 class Started(Struct, frozen=True, kw_only=True, tag="started"):

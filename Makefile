@@ -1,0 +1,59 @@
+# `make` lists the verbs. Each one sets up what it needs first, so a fresh clone can begin with any of them.
+.DEFAULT_GOAL := help
+.PHONY: help setup start test slow check format bench openapi migrate hooks clean
+
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard inference-server/pyproject.toml backend/pyproject.toml))
+FRONTEND := $(patsubst %/package.json,%,$(wildcard frontend/package.json))
+BIN := inference-server/.venv/bin
+each_member = @for member in $(MEMBERS); do echo "── $$member: $(1)"; (cd $$member && $(2)) || exit 1; done
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install the pinned tools and every member's locked packages
+	@scripts/bootstrap.sh
+
+start: setup ## run the platform in the foreground; Ctrl-C stops it (MLX_API_PORT=9000 make start)
+	@.tools/bin/python scripts/start.py
+
+test: setup ## run every test (make test ARGS="-k cache -x")
+	$(call each_member,pytest,.venv/bin/pytest $(ARGS))
+ifneq ($(FRONTEND),)
+	cd frontend && npm test
+endif
+
+slow: setup ## run the slow tests
+	$(call each_member,pytest -m slow,.venv/bin/pytest -m slow --timeout 1800 $(ARGS))
+
+check: setup ## format, lint, types, who imports whom, sizes, lock files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(call each_member,types,.venv/bin/basedpyright)
+	$(call each_member,imports,.venv/bin/lint-imports)
+	.tools/bin/python scripts/check_sizes.py
+	.tools/bin/python scripts/check_lockfiles.py
+ifneq ($(FRONTEND),)
+	cd frontend && npm run lint && npm run typecheck
+endif
+
+format: setup ## format and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure and compare; results go to bench/results (make bench ARGS=…)
+	$(BIN)/python bench/run.py $(ARGS)
+
+openapi: setup ## write each service's openapi.json
+	$(BIN)/python scripts/export_openapi.py
+
+migrate: setup ## bring the databases' tables up to date
+	$(call each_member,alembic upgrade head,.venv/bin/alembic upgrade head)
+
+hooks: setup ## install the git hooks
+	$(BIN)/pre-commit install
+
+clean: ## remove everything that setup and the checks made
+	rm -rf .tools .ruff_cache .pytest_cache
+	rm -rf $(foreach member,$(MEMBERS),$(member)/.venv $(member)/.pytest_cache $(member)/.hypothesis $(member)/.import_linter_cache)
+	rm -rf frontend/node_modules frontend/.next
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,115 @@
+"""Health for people, supervisors and Prometheus."""
+
+import time
+from importlib.metadata import version
+
+import msgspec
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from unified_mlx_app.api.admin_cache_schemas import CacheStatsBody
+from unified_mlx_app.api.deps import Services, ServicesDep
+from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.health_schemas import AdminHealth, Alive, Check, DefaultModelHealth, EngineHealth, Health, Ready
+from unified_mlx_app.api.models_schemas import resident_body
+from unified_mlx_app.observability.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["Health"])
+
+VERSION = version("unified-mlx-app")
+_STALLED_SECONDS = 60.0
+"""The engine speaks once a second between two turns of its loop; a turn is one step or one prefill chunk."""
+
+
+def _checks(services: Services) -> dict[str, Check]:
+    engine = services.engine.status
+    default = services.registry.default_status()
+    is_stalled = engine.heartbeat_age_seconds > _STALLED_SECONDS
+    detail = f"the engine is {engine.state}" if engine.state != "ready" else "the engine's loop hangs" if is_stalled else None
+    # Without the default model the demo model answers: worth telling, no reason to send clients away.
+    return {
+        "accepting": Check(
+            ok=not services.lifecycle.is_draining, detail="shutting down" if services.lifecycle.is_draining else None
+        ),
+        "engine": Check(ok=engine.state == "ready" and not is_stalled, detail=detail),
+        "default_model": Check(ok=True, detail=None if default.state == "ready" else default.reason or default.state),
+    }
+
+
+def _status(services: Services) -> str:
+    is_ok = all(check.ok for check in _checks(services).values()) and services.registry.default_status().state == "ready"
+    return "ok" if is_ok else "degraded"
+
+
+@router.get("/health", summary="Is it well", responses=documented_errors())
+async def get_health(services: ServicesDep) -> Health:
+    """Always 200 while the process answers; `degraded` when something in `/health/ready` is not as it should be."""
+    return Health.model_validate({"status": _status(services), "version": VERSION})
+
+
+@router.get("/health/live", summary="Is the process alive", responses=documented_errors())
+async def get_liveness() -> Alive:
+    """200 as long as the event loop turns; the engine has a supervisor of its own."""
+    return Alive(status="alive")
+
+
+@router.get("/health/ready", summary="Can it take requests", responses={**documented_errors(), 503: {"model": Ready}})
+async def get_readiness(response: Response, services: ServicesDep) -> Ready:
+    """503 while the engine starts or is down, and from the first moment of a shutdown."""
+    checks = _checks(services)
+    is_ready = all(check.ok for check in checks.values())
+    response.status_code = 200 if is_ready else 503
+    return Ready(ready=is_ready, checks=checks)
+
+
+@router.get("/admin/health", summary="Everything about this server", responses=documented_errors())
+async def get_admin_health(services: ServicesDep) -> AdminHealth:
+    """Engine, default model, resident models and prompt cache in one answer."""
+    engine = services.engine.status
+    stats = engine.stats
+    default = services.registry.default_status()
+    return AdminHealth.model_validate(
+        {
+            "status": _status(services),
+            "version": VERSION,
+            "uptime_seconds": time.time() - services.lifecycle.started_at,
+            "checks": _checks(services),
+            "engine": EngineHealth(
+                state=engine.state,
+                pid=engine.pid,
+                restarts=engine.restarts,
+                device=engine.device,
+                heartbeat_age_seconds=engine.heartbeat_age_seconds,
+                requests_in_flight=engine.num_in_flight,
+                requests_running=stats.num_running if stats else 0,
+                requests_waiting=stats.num_waiting if stats else 0,
+                steps=stats.steps if stats else 0,
+                prompt_tokens=stats.prompt_tokens if stats else 0,
+                cached_prompt_tokens=stats.cached_prompt_tokens if stats else 0,
+                generated_tokens=stats.generated_tokens if stats else 0,
+                active_memory_bytes=stats.active_memory_bytes if stats else 0,
+                peak_memory_bytes=stats.peak_memory_bytes if stats else 0,
+                kv_bytes=stats.kv_bytes if stats else 0,
+            ),
+            "default_model": DefaultModelHealth(
+                name=default.name,
+                state=default.state,
+                bytes_done=default.bytes_done,
+                bytes_total=default.bytes_total,
+                reason=default.reason,
+            ),
+            "resident_models": [resident_body(model) for model in stats.resident] if stats else [],
+            "prompt_cache": CacheStatsBody(**msgspec.structs.asdict(stats.cache)) if stats else None,
+        }
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses={**documented_errors(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def get_metrics(services: ServicesDep) -> Response:
+    """Text format 0.0.4."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE)

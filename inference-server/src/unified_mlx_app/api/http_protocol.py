@@ -1,0 +1,63 @@
+"""Uvicorn's h11 protocol with a deadline for request headers and JSON for what is not HTTP.
+
+Uvicorn 0.54 has neither: a client that sends one header byte a minute holds its connection for
+ever. To be deleted when uvicorn has a header timeout.
+"""
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from unified_mlx_app.api.error_schemas import error_body
+from unified_mlx_app.errors import InvalidRequestError
+
+HEADER_SECONDS = 5.0
+
+
+class DeadlineH11Protocol(H11Protocol):
+    """Closes a connection whose next request header is not complete `HEADER_SECONDS` after its first byte."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is None and self._is_between_requests():
+            self._arm()
+        super().data_received(data)
+        if not self._is_between_requests():
+            self._disarm()
+
+    def send_400_response(self, msg: str) -> None:
+        body = error_body(InvalidRequestError(msg)).model_dump_json().encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._cut)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self) -> None:
+        self._deadline = None
+        if self._is_between_requests() and not self.transport.is_closing():
+            self.transport.abort()

@@ -1,0 +1,133 @@
+"""What `/v1/models` and `/admin/models` accept and answer."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from unified_mlx_app.api.fields import WireModel
+from unified_mlx_app.models.registry import KnownModel, ModelRegistration
+from unified_mlx_app.types import ResidentModel
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class ModelBody(BaseModel):
+    """A model as OpenAI lists it, with what a client may want to know before it asks."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    max_context_tokens: int | None
+    quantization: str | None
+    weight_bytes: int | None
+
+
+class ModelList(BaseModel):
+    object: Literal["list"]
+    data: list[ModelBody]
+
+
+class RegisterBody(WireModel):
+    """A model or adapter to serve under `name`."""
+
+    name: _Name
+    base_model: _Name
+    adapter_path: _Path | None = None
+    type: Literal["lora", "base"] = "lora"
+    config: dict[str, Any] = Field(default_factory=dict, description="Kept with the model, not read by the server.")
+    model_id: _Name | None = Field(None, description="Id of the model in the registry that trained it.")
+    registered_by: _Name | None = None
+
+    def registration(self) -> ModelRegistration:
+        return ModelRegistration(**self.model_dump())
+
+
+class AdminModel(BaseModel):
+    """A known model, and whether the engine holds it."""
+
+    type: Literal["base", "lora"]
+    base: str
+    loaded: bool
+    source: str
+    registered_by: str | None
+    model_id: str | None
+    adapter_path: str | None
+    pinned: bool
+    num_active: int
+    weight_bytes: int | None
+    quantization: str | None
+    max_context_tokens: int | None
+    created_at: datetime | None
+
+
+class AdminModelList(BaseModel):
+    total_models: int
+    loaded_models: int
+    models: dict[str, AdminModel]
+
+
+class RegisteredModel(AdminModel):
+    name: str
+
+
+class ResidentModelBody(BaseModel):
+    """A model that the engine holds in memory."""
+
+    name: str
+    weight_bytes: int
+    pinned: bool
+    num_active: int
+    vocab_size: int
+    max_context_tokens: int | None
+    quantization: str | None
+
+
+class ModelAction(BaseModel):
+    status: Literal["unloaded", "removed"]
+    name: str
+
+
+def model_body(model: KnownModel, *, created: int) -> ModelBody:
+    """`created` is told for models that nobody registered."""
+    return ModelBody(
+        id=model.name,
+        object="model",
+        created=int(model.created_at.timestamp()) if model.created_at else created,
+        owned_by=model.registered_by or model.source,
+        max_context_tokens=model.max_context_tokens,
+        quantization=model.quantization,
+        weight_bytes=model.weight_bytes,
+    )
+
+
+def admin_model(model: KnownModel, resident: ResidentModel | None) -> AdminModel:
+    return AdminModel(
+        type=model.type,
+        base=model.base,
+        loaded=resident is not None,
+        source=model.source,
+        registered_by=model.registered_by,
+        model_id=model.model_id,
+        adapter_path=model.adapter_path,
+        pinned=resident is not None and resident.pinned,
+        num_active=resident.num_active if resident else 0,
+        weight_bytes=resident.weight_bytes if resident else model.weight_bytes,
+        quantization=model.quantization,
+        max_context_tokens=model.max_context_tokens,
+        created_at=model.created_at,
+    )
+
+
+def resident_body(model: ResidentModel) -> ResidentModelBody:
+    return ResidentModelBody(
+        name=model.name,
+        weight_bytes=model.weight_bytes,
+        pinned=model.pinned,
+        num_active=model.num_active,
+        vocab_size=model.vocab_size,
+        max_context_tokens=model.max_context_tokens,
+        quantization=model.quantization,
+    )

@@ -1,0 +1,93 @@
+"""Server-sent events: framing, keep-alive comments, slow and departed clients."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from unified_mlx_app.api.error_schemas import error_body
+from unified_mlx_app.errors import AppError, ServerError
+
+log = structlog.get_logger(__name__)
+
+DONE = b"data: [DONE]\n\n"
+_KEEP_ALIVE = b": keep-alive\n\n"
+_KEEP_ALIVE_SECONDS = 10.0
+_SEND_SECONDS = 30.0
+"""A client that takes nothing for so long is cut off; its buffer is bounded by the transport."""
+
+
+def frame(payload: bytes) -> bytes:
+    """One event; `payload` is JSON without line ends."""
+    return b"data: " + payload + b"\n\n"
+
+
+def error_frame(error: AppError) -> bytes:
+    return frame(error_body(error).model_dump_json().encode())
+
+
+class EventStream(Response):
+    """Sends `frames`; an error in their midst becomes an error frame without [DONE].
+
+    `close` is awaited in every case: when the stream ended, failed, or the client left.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(headers={**headers, "cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._frames = frames
+        self._close = close
+        self._sent_at = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writer = asyncio.create_task(self._write(send))
+        watcher = asyncio.create_task(self._watch(receive, send))
+        try:
+            await asyncio.wait({writer, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (writer, watcher):
+                task.cancel()
+            await asyncio.gather(writer, watcher, return_exceptions=True)
+            await self._frames.aclose()
+            await self._close()
+
+    async def _write(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            async for part in self._frames:
+                await self._send(part, send)
+        except AppError as error:
+            log.warning("stream_failed", code=error.code, reason=error.message)
+            await self._send(error_frame(error), send)
+        except TimeoutError:
+            log.warning("slow_client_cut")
+            return
+        except Exception:
+            log.exception("stream_crashed")
+            await self._send(error_frame(ServerError("The server made a mistake.")), send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, part: bytes, send: Send) -> None:
+        async with asyncio.timeout(_SEND_SECONDS):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        self._sent_at = time.monotonic()
+
+    async def _watch(self, receive: Receive, send: Send) -> None:
+        """Returns when the client left; in silences it sends comments so that proxies keep the connection."""
+        while True:
+            pause = self._sent_at + _KEEP_ALIVE_SECONDS - time.monotonic()
+            message = None
+            with contextlib.suppress(TimeoutError):
+                message = await asyncio.wait_for(receive(), max(pause, 0.05))
+            if message is not None and message["type"] == "http.disconnect":
+                return
+            if time.monotonic() - self._sent_at >= _KEEP_ALIVE_SECONDS:
+                await self._send(_KEEP_ALIVE, send)

@@ -1,0 +1,221 @@
+"""The API process's side of the engine: requests as async generators of events, commands as awaitable calls.
+
+Event loop thread only.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal
+
+from unified_mlx_app.config import Settings
+from unified_mlx_app.engine.messages import (
+    Cancel,
+    Chunk,
+    ClearCache,
+    Command,
+    DeleteCacheEntry,
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    GetCacheStats,
+    Heartbeat,
+    ListCacheEntries,
+    LoadModel,
+    Progress,
+    Ready,
+    Reply,
+    Started,
+    UnloadModel,
+)
+from unified_mlx_app.engine.supervisor import EngineSupervisor
+from unified_mlx_app.errors import AppError, EngineDownError, QueueFullError, ShuttingDownError, error_for
+from unified_mlx_app.types import CacheEntryInfo, CacheStats, EngineStats, ModelSpec, ResidentModel
+
+GenerationEvent = Started | Progress | Chunk | Finished
+EngineState = Literal["starting", "ready", "down", "stopped"]
+
+_READY_WAIT_SECONDS = 30.0
+"""How long a request waits for an engine that is starting; importing MLX takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """`state` "down" means the breaker is open; `stats` are the last heartbeat's."""
+
+    state: EngineState
+    pid: int | None
+    device: str | None
+    restarts: int
+    heartbeat_age_seconds: float
+    num_in_flight: int
+    stats: EngineStats | None
+
+
+class EngineClient:
+    """Bounded: beyond the batch and the queue, requests are refused before anything is sent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_in_flight = settings.max_batch_size + settings.max_queue
+        self._supervisor = EngineSupervisor(settings, self._on_events, self._on_down)
+        self._requests: dict[str, asyncio.Queue[GenerationEvent | AppError]] = {}
+        self._replies: dict[str, asyncio.Future[Reply]] = {}
+        self._ready = asyncio.Event()
+        self._settled = asyncio.Event()
+        """Ready, or known not to become ready soon."""
+        self._pid: int | None = None
+        self._device: str | None = None
+        self._stats: EngineStats | None = None
+        self._is_stopped = False
+
+    async def start(self) -> None:
+        """Start the engine process; `status` tells when it is ready."""
+        await self._supervisor.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Refuse new requests, let running ones finish for at most `drain_seconds`, end the engine."""
+        self._is_stopped = True
+        await self._supervisor.stop(drain_seconds)
+
+    @property
+    def status(self) -> EngineStatus:
+        if self._is_stopped:
+            state: EngineState = "stopped"
+        elif self._ready.is_set():
+            state = "ready"
+        else:
+            state = "down" if self._supervisor.is_breaker_open else "starting"
+        return EngineStatus(
+            state=state,
+            pid=self._pid,
+            device=self._device,
+            restarts=self._supervisor.restarts,
+            heartbeat_age_seconds=self._supervisor.silent_seconds,
+            num_in_flight=len(self._requests),
+            stats=self._stats,
+        )
+
+    async def generate(self, command: Generate) -> AsyncGenerator[GenerationEvent, None]:
+        """Run a request; ends after its last choice. Closing the generator cancels the request in the engine.
+
+        Raises QueueFullError before anything is sent, and the AppError that ended the request otherwise.
+        """
+        if len(self._requests) >= self._max_in_flight:
+            raise QueueFullError(
+                "too many requests are waiting; try again shortly", retry_after_seconds=self._retry_after_seconds()
+            )
+        events: asyncio.Queue[GenerationEvent | AppError] = asyncio.Queue()
+        self._requests[command.request_id] = events
+        num_open = command.num_choices
+        is_sent = False
+        try:
+            await self._wait_until_ready()
+            self._supervisor.post(command)
+            is_sent = True
+            while num_open:
+                event = await events.get()
+                if isinstance(event, AppError):
+                    num_open = 0
+                    raise event
+                num_open -= isinstance(event, Finished)
+                yield event
+        finally:
+            del self._requests[command.request_id]
+            if is_sent and num_open:
+                self._supervisor.post(Cancel(request_id=command.request_id))
+
+    async def load_model(self, spec: ModelSpec, *, pin: bool | None = None) -> ResidentModel:
+        """Bring a model into memory; True pins it there, False unpins it. Raises ModelLoadError."""
+        reply = await self._call(LoadModel(command_id=_new_id(), model=spec, pin=pin))
+        assert reply.model is not None
+        return reply.model
+
+    async def unload_model(self, name: str) -> None:
+        """Free a model. Raises ModelNotFoundError if it is not loaded, ConflictError while it is in use."""
+        await self._call(UnloadModel(command_id=_new_id(), name=name))
+
+    async def cache_entries(self) -> list[CacheEntryInfo]:
+        return (await self._call(ListCacheEntries(command_id=_new_id()))).entries or []
+
+    async def cache_stats(self) -> CacheStats:
+        stats = (await self._call(GetCacheStats(command_id=_new_id()))).stats
+        assert stats is not None
+        return stats
+
+    async def clear_cache(self) -> int:
+        """Remove all entries, in memory and on disk. Returns how many there were."""
+        return (await self._call(ClearCache(command_id=_new_id()))).num_removed or 0
+
+    async def delete_cache_entry(self, key: str) -> int:
+        """Remove one entry and those that continue it. Returns how many went; 0 for an unknown key."""
+        return (await self._call(DeleteCacheEntry(command_id=_new_id(), cache_key=key))).num_removed or 0
+
+    async def _call(self, command: Command) -> Reply:
+        """Send a command that has a `command_id` and wait for its reply, as long as the engine lives."""
+        await self._wait_until_ready()
+        command_id: str = command.command_id  # pyright: ignore[reportAttributeAccessIssue]
+        future = self._replies[command_id] = asyncio.get_running_loop().create_future()
+        try:
+            self._supervisor.post(command)
+            reply = await future
+        finally:
+            del self._replies[command_id]
+        if reply.error_code is not None:
+            raise error_for(reply.error_code, reply.error_message)
+        return reply
+
+    async def _wait_until_ready(self) -> None:
+        if self._is_stopped:
+            raise ShuttingDownError("the server is shutting down; send the request again in a moment", retry_after_seconds=2)
+        try:
+            await asyncio.wait_for(self._settled.wait(), _READY_WAIT_SECONDS)
+        except TimeoutError:
+            raise EngineDownError("the engine is still starting; try again shortly", retry_after_seconds=5) from None
+        if not self._ready.is_set():
+            raise EngineDownError("the engine failed repeatedly and rests for a minute", retry_after_seconds=60)
+
+    def _on_events(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Chunk() | Progress() | Started() | Finished():
+                    self._put(event.request_id, event)
+                case Failed(request_id=request_id, code=code, message=message):
+                    self._put(request_id, error_for(code, message))
+                case Heartbeat(stats=stats):
+                    self._stats = stats
+                case Reply(command_id=command_id):
+                    future = self._replies.get(command_id)
+                    if future is not None and not future.done():
+                        future.set_result(event)
+                case Ready(pid=pid, device=device):
+                    self._pid, self._device = pid, device
+                    self._ready.set()
+                    self._settled.set()
+
+    def _put(self, request_id: str, event: GenerationEvent | AppError) -> None:
+        if (queue := self._requests.get(request_id)) is not None:
+            queue.put_nowait(event)
+
+    def _on_down(self, reason: str) -> None:
+        """Every request in flight ends with an error now; its client may send it again."""
+        self._ready.clear()
+        self._settled.clear()
+        if self._supervisor.is_breaker_open:
+            self._settled.set()
+        self._pid = None
+        error = EngineDownError(f"{reason}; it is being restarted, send the request again", retry_after_seconds=3)
+        for request_id in self._requests:
+            self._put(request_id, error)
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def _retry_after_seconds(self) -> int:
+        """A guess that grows with the queue: a full batch is taken to last a second or two."""
+        return max(1, min(30, len(self._requests) // 64))
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,130 @@
+"""The rows of the running batches: lets prefilled prompts join, turns each step's tokens into events, and ends rows.
+
+A row that fails fails alone: its sampler and processors are guarded. Only an error of the model itself ends its whole batch.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+
+from unified_mlx_app.engine.messages import Chunk, Event, Finished
+from unified_mlx_app.engine.runner import Runner, Sampled
+from unified_mlx_app.engine.sampling import guard_processor, guard_sampler, make_processors, make_sampler, token_logprob
+from unified_mlx_app.engine.sequence import Request, Sequence
+from unified_mlx_app.engine.text import TextStream
+from unified_mlx_app.errors import AppError, GenerationError
+from unified_mlx_app.types import FinishReason, TokenLogprob
+
+log = structlog.get_logger()
+
+
+class Decoder:
+    """Engine thread only. `on_finished` gets each row that ended by itself with its caches, `on_failed` what broke."""
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        on_finished: Callable[[Sequence, list[Any]], None],
+        on_failed: Callable[[Request, AppError], None],
+    ) -> None:
+        self._emit = emit
+        self._on_finished = on_finished
+        self._on_failed = on_failed
+        self._rows: dict[tuple[int, int], Sequence] = {}
+
+    def join(self, request: Request) -> None:
+        """One row for each choice; all start from the same prefilled caches, which the batch copies."""
+        runner = request.runner
+        assert runner is not None
+        sampling = request.command.sampling
+        for choice in range(request.command.num_choices):
+            sequence = Sequence(request, choice, -1, TextStream(runner.loaded.decode, sampling.stop))
+            sequence.row_id = runner.join(
+                request.caches,
+                int(request.tokens[-1]),
+                max_tokens=sampling.max_tokens,
+                sampler=guard_sampler(make_sampler(sampling, choice), partial(_break, sequence)),
+                processors=[
+                    guard_processor(processor, partial(_break, sequence))
+                    for processor in make_processors(sampling, request.tokens.tolist())
+                ],
+                ignore_eos=sampling.ignore_eos,
+            )
+            request.sequences.append(sequence)
+            self._rows[id(runner), sequence.row_id] = sequence
+
+    def leave(self, request: Request) -> None:
+        """Take all rows of a request out."""
+        for sequence in request.sequences:
+            if self._rows.pop((id(request.runner), sequence.row_id), None) is not None and request.runner is not None:
+                request.runner.leave(sequence.row_id)
+
+    def step(self, runner: Runner) -> int:
+        """One decode step of `runner`'s rows. Returns the number of tokens it gave."""
+        try:
+            outputs = runner.step()
+        except (RuntimeError, ValueError, MemoryError, IndexError, TypeError) as error:
+            log.exception("decode_step_failed", model=runner.loaded.spec.name)
+            self._fail_batch(runner, error)
+            return 0
+        for sampled in outputs:
+            sequence = self._rows.get((id(runner), sampled.row_id))
+            if sequence is not None:
+                self._take(runner, sequence, sampled)
+        return len(outputs)
+
+    def _take(self, runner: Runner, sequence: Sequence, sampled: Sampled) -> None:
+        request = sequence.request
+        if sampled.finish_reason is not None:
+            del self._rows[id(runner), sequence.row_id]
+        if sequence.error is not None:
+            self._on_failed(request, GenerationError(sequence.error))
+            return
+        sequence.token_ids.append(sampled.token_id)
+        reason = sampled.finish_reason
+        is_end_token = reason == "stop"
+        piece = sequence.text.finish() if is_end_token else sequence.text.push(sampled.token_id)
+        text, reason = piece.text, "stop" if piece.is_stopped else reason
+        if reason == "length" and not piece.is_stopped:
+            last = sequence.text.finish()
+            text, reason = text + last.text, "stop" if last.is_stopped else reason
+        logprob = None if is_end_token else _logprob(sequence, sampled)
+        self._tell(sequence, sampled.token_id, text, logprob, reason)
+        if reason is not None:
+            self._finish(runner, sequence, sampled.caches)
+
+    def _tell(
+        self, sequence: Sequence, token_id: int, text: str, logprob: TokenLogprob | None, reason: FinishReason | None
+    ) -> None:
+        request_id, choice = sequence.request.request_id, sequence.choice
+        logprobs = [logprob] if logprob is not None else None
+        self._emit(Chunk(request_id=request_id, choice=choice, text=text, token_ids=[token_id], logprobs=logprobs))
+        if reason is not None:
+            self._emit(Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=len(sequence.token_ids)))
+
+    def _finish(self, runner: Runner, sequence: Sequence, caches: list[Any] | None) -> None:
+        if caches is None:  # A stop string ended it: the batch does not know yet.
+            del self._rows[id(runner), sequence.row_id]
+            caches = runner.caches_of(sequence.row_id)
+            runner.leave(sequence.row_id)
+        self._on_finished(sequence, caches)
+
+    def _fail_batch(self, runner: Runner, error: Exception) -> None:
+        """The model itself raised: which row was the cause cannot be known, and the batch's state is lost."""
+        requests = {id(sequence.request): sequence.request for (owner, _), sequence in self._rows.items() if owner == id(runner)}
+        self._rows = {key: sequence for key, sequence in self._rows.items() if key[0] != id(runner)}
+        runner.reset()
+        for request in requests.values():
+            self._on_failed(request, GenerationError(f"the model failed while generating: {error}"))
+
+
+def _logprob(sequence: Sequence, sampled: Sampled) -> TokenLogprob | None:
+    num_top = sequence.request.command.sampling.top_logprobs
+    return token_logprob(sampled.logprobs, sampled.token_id, num_top) if num_top is not None else None
+
+
+def _break(sequence: Sequence, error: Exception) -> None:
+    log.error("row_failed", request_id=sequence.request.request_id, exc_info=error)
+    sequence.error = f"sampling failed: {error}"

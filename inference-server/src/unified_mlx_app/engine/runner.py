@@ -1,0 +1,112 @@
+"""Runs one loaded model: prefill of single prompts in chunks, decoding of many rows together. Engine thread only.
+
+Prefill is always done for one prompt alone and cut at positions that its tokens determine, so the KV state of a prefix is
+bit for bit the same whatever else runs (measured on CPU; batching a prefill would change the last bits).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator, StopSequences
+from mlx_lm.models.cache import make_prompt_cache
+
+from unified_mlx_app.cache.kv import KVState, capture, restore
+from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy
+from unified_mlx_app.models.loader import LoadedModel
+from unified_mlx_app.types import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One row's new token, which its KV state holds already. `caches` is set when the row ended by itself."""
+
+    row_id: int
+    token_id: int
+    logprobs: mx.array
+    finish_reason: FinishReason | None
+    caches: list[Any] | None
+
+
+class Runner:
+    """Rows are known by the id that `join` gives; ids are never used again."""
+
+    def __init__(self, loaded: LoadedModel, *, max_rows: int) -> None:
+        self.loaded = loaded
+        self._max_rows = max_rows
+        self._stop = StopSequences([[token_id] for token_id in loaded.eos_token_ids])
+        self._never_stop = StopSequences()
+        self._batch = self._new_batch()
+        self.num_rows = 0
+
+    def start(self, state: KVState | None = None, num_tokens: int = 0) -> list[Any]:
+        """Caches for a new row: empty, or holding the first `num_tokens` tokens of `state`."""
+        return restore(state, num_tokens) if state is not None else make_prompt_cache(self.loaded.model)
+
+    def prefill(self, caches: list[Any], tokens: Sequence[int]) -> None:
+        """Run `tokens` of one prompt through the model; returns when their KV state is computed."""
+        with mx.stream(self._batch.stream):
+            self.loaded.model(mx.array([tokens]), cache=caches)
+            mx.eval([cache.state for cache in caches])
+
+    def capture(self, caches: list[Any], num_tokens: int) -> KVState:
+        """An immutable copy of the state of one row. Raises UnsupportedCacheError."""
+        with mx.stream(self._batch.stream):
+            return capture(caches, num_tokens)
+
+    def join(
+        self,
+        caches: list[Any],
+        last_token: int,
+        *,
+        max_tokens: int,
+        sampler: Sampler,
+        processors: list[LogitsProcessor],
+        ignore_eos: bool,
+    ) -> int:
+        """Let a prefilled prompt, all but its last token in `caches`, decode with the others. Returns the row's id."""
+        (row_id,) = self._batch.insert(
+            [[last_token]],
+            [max_tokens],
+            caches=[caches],
+            all_tokens=[[]],
+            samplers=[sampler],
+            logits_processors=[processors],
+            stop_sequences=[self._never_stop if ignore_eos else self._stop],
+        )
+        self.num_rows += 1
+        return row_id
+
+    def step(self) -> list[Sampled]:
+        """One decode step of all rows. Whatever the model raises comes out; the rows are lost then: call `reset`."""
+        _, responses = self._batch.next()
+        self.num_rows -= sum(response.finish_reason is not None for response in responses)
+        return [
+            Sampled(response.uid, response.token, response.logprobs, response.finish_reason, response.prompt_cache)
+            for response in responses
+        ]
+
+    def caches_of(self, row_id: int) -> list[Any]:
+        """Caches of a decoding row: its prompt and every token it has given so far."""
+        caches, _ = self._batch.extract_cache([row_id])[row_id]
+        return caches
+
+    def leave(self, row_id: int) -> None:
+        """Take a row out at once."""
+        self._batch.remove([row_id])
+        self.num_rows -= 1
+
+    def reset(self) -> None:
+        """Drop all rows and begin anew."""
+        self._batch.close()
+        self._batch = self._new_batch()
+        self.num_rows = 0
+
+    def close(self) -> None:
+        self._batch.close()
+
+    def _new_batch(self) -> BatchGenerator:
+        return BatchGenerator(
+            self.loaded.model, sampler=greedy, completion_batch_size=self._max_rows, prefill_batch_size=self._max_rows
+        )

@@ -1,0 +1,134 @@
+"""Draws tokens for one row of a batch: its own RNG key, its own filters and penalties.
+
+mlx-lm's sampler draws from the thread's RNG, so a seeded row would change with its neighbours; here each row carries a key.
+"""
+
+import secrets
+from collections.abc import Callable
+
+import mlx.core as mx
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
+
+from unified_mlx_app.types import SamplingParams, TokenLogprob
+
+Sampler = Callable[[mx.array], mx.array]
+LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
+
+_SEED_STRIDE = 0x9E3779B97F4A7C15  # The golden ratio's bits: spreads consecutive seeds over the key space.
+
+
+def greedy(logprobs: mx.array) -> mx.array:
+    """The likeliest token of each row; one shared function, so that a greedy batch is one operation."""
+    return mx.argmax(logprobs, axis=-1)
+
+
+def make_sampler(params: SamplingParams, choice: int) -> Sampler:
+    """A sampler of logprobs (1, vocab) → (1,). Choice 0 of a seeded request draws what it draws with n = 1."""
+    if params.temperature == 0:
+        return greedy
+    seed = params.seed if params.seed is not None else secrets.randbits(63)
+    key = mx.random.key((seed + choice * _SEED_STRIDE) % 2**64)
+
+    def sample(logprobs: mx.array) -> mx.array:
+        nonlocal key
+        key, step_key = mx.random.split(key)
+        return mx.random.categorical(_filtered(logprobs, params), key=step_key)
+
+    return sample
+
+
+def make_processors(params: SamplingParams, prompt: list[int]) -> list[LogitsProcessor]:
+    """Logits processors of one row, in the order bias, penalties. They are stateful: one list a row."""
+    processors: list[LogitsProcessor] = []
+    if params.logit_bias:
+        processors.append(_Bias(params.logit_bias))
+    if params.repetition_penalty != 1.0 or params.presence_penalty or params.frequency_penalty:
+        processors.append(_Penalties(params, prompt))
+    return processors
+
+
+def guard_sampler(sampler: Sampler, on_error: Callable[[Exception], None]) -> Sampler:
+    """A sampler that never raises into the batch: after an error it draws greedily and the row is ended by whoever was told."""
+    if sampler is greedy:
+        return greedy
+
+    def sample(logprobs: mx.array) -> mx.array:
+        try:
+            return sampler(logprobs)
+        except Exception as error:  # The edge between one row's code and the batch it shares.
+            on_error(error)
+            return greedy(logprobs)
+
+    return sample
+
+
+def guard_processor(processor: LogitsProcessor, on_error: Callable[[Exception], None]) -> LogitsProcessor:
+    """As `guard_sampler`; after an error the logits stay as they are."""
+
+    def process(tokens: mx.array, logits: mx.array) -> mx.array:
+        try:
+            return processor(tokens, logits)
+        except Exception as error:  # The edge between one row's code and the batch it shares.
+            on_error(error)
+            return logits
+
+    return process
+
+
+def token_logprob(logprobs: mx.array, token_id: int, num_top: int) -> TokenLogprob:
+    """Log-probability of `token_id` and of the `num_top` likeliest tokens, from logprobs (vocab,)."""
+    top: list[int] = []
+    if num_top:
+        candidates = mx.argpartition(-logprobs, kth=num_top - 1)[:num_top]
+        top = candidates[mx.argsort(-logprobs[candidates])].tolist()  # pyright: ignore[reportAssignmentType]
+    values: list[float] = logprobs[mx.array([token_id, *top])].tolist()  # pyright: ignore[reportAssignmentType]
+    return TokenLogprob(token_id=token_id, logprob=values[0], top=tuple(zip(top, values[1:], strict=True)))
+
+
+def _filtered(logprobs: mx.array, params: SamplingParams) -> mx.array:
+    """Temperature first, then the filters, as OpenAI and vLLM do; mlx-lm filters before it scales."""
+    scaled = logprobs * (1 / params.temperature)
+    if params.top_k or params.top_p < 1 or params.min_p:
+        scaled = scaled - mx.logsumexp(scaled, axis=-1, keepdims=True)
+    if 0 < params.top_k < scaled.shape[-1]:
+        scaled = apply_top_k(scaled, params.top_k)
+    if 0 < params.top_p < 1:
+        scaled = apply_top_p(scaled, params.top_p)
+    if params.min_p:
+        scaled = apply_min_p(scaled, params.min_p)
+    return scaled
+
+
+class _Bias:
+    """Adds a constant to chosen logits; ids were checked against the vocabulary."""
+
+    def __init__(self, logit_bias: dict[int, float]) -> None:
+        self._ids = mx.array(list(logit_bias))
+        self._values = mx.array(list(logit_bias.values()))
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        return logits.at[:, self._ids].add(self._values.astype(logits.dtype))
+
+
+class _Penalties:
+    """Repetition penalty (Keskar et al. 2019) over prompt and answer; presence and frequency penalties over the answer."""
+
+    def __init__(self, params: SamplingParams, prompt: list[int]) -> None:
+        self._params = params
+        self._prompt = mx.array(prompt)
+        self._counts: mx.array | None = None
+        self._is_in_prompt: mx.array | None = None
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        if self._counts is None:
+            # The first call's last token belongs to the prompt.
+            self._counts = mx.zeros(logits.shape[-1], mx.float32)
+            self._is_in_prompt = mx.zeros(logits.shape[-1], mx.bool_).at[self._prompt].maximum(True)
+        else:
+            self._counts = self._counts.at[tokens[-1]].add(1)
+        is_in_answer = self._counts > 0
+        params = self._params
+        if params.repetition_penalty != 1.0:
+            penalised = mx.where(logits > 0, logits / params.repetition_penalty, logits * params.repetition_penalty)
+            logits = mx.where(is_in_answer | self._is_in_prompt, penalised, logits)
+        return logits - params.presence_penalty * is_in_answer - params.frequency_penalty * self._counts

@@ -1,0 +1,372 @@
+"""Decides what the engine does next: admits requests, prefills prompts in chunks between decode steps, and ends rows.
+
+Engine thread only. The policy can be read without knowing MLX: runners do the computing, the prompt cache the remembering.
+One turn is one decode step of every model with rows and one prefill chunk, so a long prompt never freezes running streams
+for longer than a chunk takes.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from unified_mlx_app.cache.kv import KVState, UnsupportedCacheError
+from unified_mlx_app.cache.prefix_index import common_prefix_length
+from unified_mlx_app.cache.prompt_cache import MIN_PROMPT_TOKENS, Prompt, PromptCacheService
+from unified_mlx_app.engine.decoding import Decoder
+from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
+from unified_mlx_app.engine.runner import Runner
+from unified_mlx_app.engine.sequence import Phase, Request, Sequence, prefill_cuts
+from unified_mlx_app.errors import AppError, DeadlineError, InvalidRequestError, MemoryBudgetError, ShuttingDownError
+from unified_mlx_app.models.loader import LoadedModel
+from unified_mlx_app.models.manager import ModelManager
+from unified_mlx_app.types import EntryKind, MissReason
+
+log = structlog.get_logger()
+
+_MAX_PREFILLING = 2
+"""One long prompt and a short one that overtakes it; more would only share the same compute."""
+
+_MAX_SCANNED = 32
+"""Waiting requests looked at in a turn."""
+
+_COALESCE_TOKENS = 64
+"""A prompt waits for another's prefill if that will save it at least so many tokens."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters since the engine started."""
+
+    turns: int = 0
+    prompt_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+
+class Scheduler:
+    """`emit` takes the events of a turn; nothing here blocks but the computing itself."""
+
+    def __init__(
+        self,
+        *,
+        manager: ModelManager,
+        cache: PromptCacheService,
+        emit: Callable[[Event], None],
+        max_rows: int,
+        chunk_tokens: int,
+        memory_limit_bytes: int,
+    ) -> None:
+        self._manager = manager
+        self._cache = cache
+        self._emit = emit
+        self._max_rows = max_rows
+        self._chunk_tokens = chunk_tokens
+        self._memory_limit_bytes = memory_limit_bytes
+        self._waiting: deque[Request] = deque()
+        self._active: dict[str, Request] = {}
+        self._runners: dict[int, Runner] = {}
+        self._decoder = Decoder(emit, self._finish_choice, self._fail)
+        self._is_draining = False
+        self.totals = Totals()
+
+    # --------------------------------------------------------------- commands
+
+    def submit(self, command: Generate) -> None:
+        """Queue a request. Its end is told by events in every case."""
+        now = time.monotonic()
+        deadline_at = now + command.deadline_seconds if command.deadline_seconds is not None else None
+        request = Request(command, np.asarray(command.prompt, np.int32), now, deadline_at)
+        if self._is_draining:
+            self._fail(request, ShuttingDownError("the server is shutting down; send the request again in a moment"))
+        elif not command.prompt:
+            self._fail(request, InvalidRequestError("the prompt has no tokens", param="prompt"))
+        else:
+            self._waiting.append(request)
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request in whatever phase it is, without an event; unknown ids are ignored."""
+        request = self._find(request_id)
+        if request is not None:
+            self._end(request)
+
+    def drain(self) -> None:
+        """Admit nothing more; what waits is told to come back later."""
+        self._is_draining = True
+        for request in list(self._waiting):
+            self._fail(request, ShuttingDownError("the server is shutting down; send the request again in a moment"))
+
+    def fail_all(self, error: AppError) -> None:
+        """End every request with `error`."""
+        for request in [*self._waiting, *self._active.values()]:
+            self._fail(request, error)
+
+    def forget_model(self, loaded: LoadedModel) -> None:
+        """`loaded` is about to be freed; no request runs on it."""
+        runner = self._runners.pop(id(loaded), None)
+        if runner is not None:
+            runner.close()
+
+    @property
+    def num_running(self) -> int:
+        return len(self._active)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes reserved for the KV state of running requests."""
+        return sum(request.reserved_bytes for request in self._active.values())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next turn has something to compute; requests that wait for files or weights are not work."""
+        return any(request.phase in {Phase.PREFILLING, Phase.DECODING} for request in self._active.values())
+
+    # ------------------------------------------------------------------- turn
+
+    def turn(self) -> None:
+        """Do one turn."""
+        self.totals.turns += 1
+        self._expire()
+        self._admit()
+        for runner in list(self._runners.values()):
+            if runner.num_rows:
+                self.totals.generated_tokens += self._decoder.step(runner)
+        self._prefill_one()
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for request in [*self._waiting, *self._active.values()]:
+            if request.deadline_at is not None and now >= request.deadline_at:
+                self._fail(request, DeadlineError(f"the request's deadline of {request.command.deadline_seconds} s has passed"))
+
+    # -------------------------------------------------------------- admission
+
+    def _admit(self) -> None:
+        """Start waiting requests in order, passing over those whose weights are loading or whose prefix is being computed."""
+        for request in list(self._waiting)[:_MAX_SCANNED]:
+            if not self._has_row_for(request):
+                return
+            loaded = self._load(request)
+            if loaded is None:
+                continue
+            prefilling = [other for other in self._active.values() if other.phase is Phase.PREFILLING]
+            if not self._may_prefill(request, prefilling):
+                return
+            self._identify(request, loaded)
+            if self._should_wait_for(request, prefilling):
+                continue
+            if not self._reserve(request, loaded):
+                return
+            self._waiting.remove(request)
+            self._active[request.request_id] = request
+            self._manager.acquire(loaded)
+            request.runner = self._runner(loaded)
+            self._look_up(request)
+
+    def _has_row_for(self, request: Request) -> bool:
+        num_rows = sum(other.command.num_choices - other.num_finished for other in self._active.values())
+        return not self._active or num_rows + request.command.num_choices <= self._max_rows
+
+    def _load(self, request: Request) -> LoadedModel | None:
+        try:
+            loaded = self._manager.request(request.command.model)
+            if loaded is not None and int(request.tokens.max()) >= loaded.vocab_size:
+                # MLX does not check: an id beyond the table reads foreign memory (mlx 0.32).
+                raise InvalidRequestError(f"token ids must be below {loaded.vocab_size}", param="prompt")
+        except AppError as error:
+            self._fail(request, error)
+            return None
+        return loaded
+
+    def _may_prefill(self, request: Request, prefilling: list[Request]) -> bool:
+        if not prefilling:
+            return True
+        is_short = len(request.tokens) <= self._chunk_tokens
+        return len(prefilling) < _MAX_PREFILLING and is_short and prefilling[0].remaining_tokens > self._chunk_tokens
+
+    def _identify(self, request: Request, loaded: LoadedModel) -> None:
+        cuts = prefill_cuts(request, self._chunk_tokens)
+        # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
+        shared_tokens = request.boundary_end("system") or min(self._chunk_tokens, len(request.tokens) // 2)
+        request.prompt = Prompt(loaded.namespace, request.tokens, cuts, shared_tokens)
+
+    def _should_wait_for(self, request: Request, prefilling: list[Request]) -> bool:
+        """Whether a prompt being prefilled right now will soon hold more of this one's start than the cache does."""
+        assert request.prompt is not None
+        if not self._cache.enabled or not prefilling:
+            return False
+        match = self._cache.lookup(request.prompt)
+        known_tokens = match.num_tokens if match else 0
+        for other in prefilling:
+            if other.prompt is not None and other.prompt.namespace == request.prompt.namespace:
+                coming_tokens = min(common_prefix_length(other.tokens, request.tokens), len(request.tokens) - 1)
+                if coming_tokens >= known_tokens + _COALESCE_TOKENS and other.position < coming_tokens:
+                    return True
+        return False
+
+    def _reserve(self, request: Request, loaded: LoadedModel) -> bool:
+        """Set memory aside for all tokens the request may reach; evicts cached state before it lets a request wait."""
+        command = request.command
+        num_tokens = len(request.tokens) + command.sampling.max_tokens
+        request.reserved_bytes = loaded.kv_bytes(num_tokens) * command.num_choices
+        budget = self._memory_limit_bytes - self._manager.weight_bytes
+        free = budget - self.kv_bytes - request.reserved_bytes
+        if free < 0 and not self._active:
+            self._fail(
+                request,
+                MemoryBudgetError(
+                    f"{num_tokens} tokens need {request.reserved_bytes:,} bytes of KV state and {max(0, budget):,} are free; "
+                    "send a shorter prompt or a smaller max_tokens",
+                    param="max_tokens",
+                ),
+            )
+        if free >= 0 and self._cache.memory_bytes > free:
+            self._cache.shrink_memory(free)
+        return free >= 0
+
+    def _runner(self, loaded: LoadedModel) -> Runner:
+        if id(loaded) not in self._runners:
+            self._runners[id(loaded)] = Runner(loaded, max_rows=self._max_rows)
+        return self._runners[id(loaded)]
+
+    # ---------------------------------------------------------------- prefill
+
+    def _look_up(self, request: Request) -> None:
+        assert request.prompt is not None
+        request.match = match = self._cache.lookup(request.prompt)
+        if match is None or match.tier == "memory":
+            self._begin_prefill(request, match.entry.state if match else None)
+            return
+        request.phase = Phase.RESTORING
+        self._cache.read(match.entry, lambda state, reason: self._on_read(request, state, reason))
+
+    def _on_read(self, request: Request, state: KVState | None, reason: MissReason | None) -> None:
+        if request.phase is not Phase.RESTORING:
+            return  # Cancelled meanwhile.
+        if state is not None:
+            self._begin_prefill(request, state)
+            return
+        request.failed_read = reason
+        self._look_up(request)
+
+    def _begin_prefill(self, request: Request, state: KVState | None) -> None:
+        assert request.runner is not None
+        assert request.prompt is not None
+        command = request.command
+        report = self._cache.report(request.prompt, request.match, request.failed_read, is_counted=not command.is_warmup)
+        request.position = report.cached_tokens
+        request.caches = request.runner.start(state, report.cached_tokens)
+        request.phase = Phase.PREFILLING
+        self.totals.prompt_tokens += len(request.tokens)
+        self.totals.cached_prompt_tokens += report.cached_tokens
+        queue_seconds = time.monotonic() - request.arrived_at
+        self._emit(Started(request_id=request.request_id, cache=report, queue_seconds=queue_seconds))
+
+    def _prefill_one(self) -> None:
+        """One chunk of one prompt: the one with least to do, or on every other turn the oldest, so that none starves."""
+        prefilling = [request for request in self._active.values() if request.phase is Phase.PREFILLING]
+        if not prefilling:
+            return
+        by_size = min(prefilling, key=lambda request: request.remaining_tokens)
+        request = prefilling[0] if self.totals.turns % 2 else by_size
+        try:
+            self._prefill_chunk(request)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            log.exception("prefill_failed", request_id=request.request_id)
+            self._fail(request, AppError(f"the prompt could not be processed: {error}"))
+
+    def _prefill_chunk(self, request: Request) -> None:
+        assert request.runner is not None
+        if request.remaining_tokens > 0:
+            cut = request.next_cut(self._chunk_tokens)
+            request.runner.prefill(request.caches, request.tokens[request.position : cut].tolist())
+            request.position = cut
+            self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
+            self._store_boundary(request)
+        if request.remaining_tokens <= 0:
+            self._end_prefill(request)
+
+    def _store_boundary(self, request: Request) -> None:
+        """Keep the state at a boundary: always after the system part; after the last turn only where states cannot be trimmed."""
+        kinds: set[EntryKind] = {
+            boundary.kind for boundary in request.command.boundaries if boundary.end_tokens == request.position
+        }
+        if "system" in kinds:
+            self._store(request, "system")
+        elif "turn" in kinds and not _is_trimmable(request):
+            self._store(request, "turn")
+
+    def _end_prefill(self, request: Request) -> None:
+        assert request.runner is not None
+        if request.command.is_warmup:
+            self._store(request, "system")
+            self._emit(Finished(request_id=request.request_id, choice=0, reason="stop", completion_tokens=0))
+            self._end(request)
+            return
+        cached_tokens = request.match.num_tokens if request.match else 0
+        if _is_trimmable(request) and request.position - cached_tokens >= _COALESCE_TOKENS:
+            # Usable at once by requests that wait for it, and after this one was cancelled.
+            self._store(request, "prompt")
+        self._decoder.join(request)
+        request.caches = []
+        request.phase = Phase.DECODING
+
+    def _store(self, request: Request, kind: EntryKind) -> None:
+        assert request.runner is not None
+        assert request.prompt is not None
+        tokens = request.tokens[: request.position]
+        if not self._cache.enabled or len(tokens) < MIN_PROMPT_TOKENS - 1 or self._cache.has(request.prompt.namespace, tokens):
+            return
+        self._keep(request, request.caches, tokens, kind)
+
+    def _keep(self, request: Request, caches: list[object], tokens: np.ndarray, kind: EntryKind) -> None:
+        assert request.runner is not None
+        assert request.prompt is not None
+        try:
+            state = request.runner.capture(caches, len(tokens))
+        except UnsupportedCacheError as error:
+            log.warning("state_not_cached", error=str(error))
+            return
+        self._cache.insert(request.prompt.namespace, tokens, state, kind=kind, preview=request.command.preview)
+
+    # -------------------------------------------------------------------- end
+
+    def _finish_choice(self, sequence: Sequence, caches: list[object]) -> None:
+        """A row ended by itself; the first choice's whole conversation is kept for the next turn of the chat."""
+        request = sequence.request
+        request.num_finished += 1
+        if sequence.choice == 0 and self._cache.enabled:
+            tokens = np.concatenate([request.tokens, np.asarray(sequence.token_ids, np.int32)])
+            self._keep(request, caches, tokens, "conversation")
+        if request.num_finished == request.command.num_choices:
+            self._end(request)
+
+    def _fail(self, request: Request, error: AppError) -> None:
+        self._end(request)
+        self._emit(Failed(request_id=request.request_id, code=error.code, message=error.message))
+
+    def _end(self, request: Request) -> None:
+        """Take a request out of whatever phase it is in."""
+        if request in self._waiting:
+            self._waiting.remove(request)
+        if self._active.pop(request.request_id, None) is not None and request.runner is not None:
+            self._decoder.leave(request)
+            self._manager.release(request.runner.loaded)
+        request.phase = Phase.DONE
+        request.caches = []
+
+    def _find(self, request_id: str) -> Request | None:
+        waiting = (request for request in self._waiting if request.request_id == request_id)
+        return self._active.get(request_id) or next(waiting, None)
+
+
+def _is_trimmable(request: Request) -> bool:
+    """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
+    return all(type(cache).__name__ == "KVCache" for cache in request.caches)

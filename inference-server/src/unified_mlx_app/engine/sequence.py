@@ -1,0 +1,104 @@
+"""A request on its way through the engine, and the rows it decodes. Engine thread only; plain data and small rules."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unified_mlx_app.cache.prompt_cache import Match, Prompt
+from unified_mlx_app.engine.messages import Generate
+from unified_mlx_app.engine.runner import Runner
+from unified_mlx_app.engine.text import TextStream
+from unified_mlx_app.types import FinishReason, MissReason, TokenLogprob
+
+
+class Phase(StrEnum):
+    """waiting → (restoring →) prefilling → decoding → done; a request may be done from any phase."""
+
+    WAITING = "waiting"
+    RESTORING = "restoring"
+    PREFILLING = "prefilling"
+    DECODING = "decoding"
+    DONE = "done"
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One choice of a request: one row of the batch."""
+
+    request: "Request"
+    choice: int
+    row_id: int
+    text: TextStream
+    token_ids: list[int] = field(default_factory=list)
+    error: str | None = None
+    """Set by a sampler or processor of this row that raised: the row fails, its neighbours go on."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """`position` counts the prompt tokens whose KV state is in `caches`."""
+
+    command: Generate
+    tokens: NDArray[np.int32]
+    arrived_at: float
+    deadline_at: float | None
+    phase: Phase = Phase.WAITING
+    runner: Runner | None = None
+    prompt: Prompt | None = None
+    match: Match | None = None
+    failed_read: MissReason | None = None
+    caches: list[Any] = field(default_factory=list)
+    position: int = 0
+    reserved_bytes: int = 0
+    sequences: list[Sequence] = field(default_factory=list)
+    num_finished: int = 0
+
+    @property
+    def request_id(self) -> str:
+        return self.command.request_id
+
+    @property
+    def prefill_end(self) -> int:
+        """Prompt tokens to prefill: all but the last, which starts decoding; a warm-up only computes the shared part."""
+        if not self.command.is_warmup:
+            return len(self.tokens) - 1
+        return self.boundary_end("system") or len(self.tokens)
+
+    @property
+    def remaining_tokens(self) -> int:
+        return self.prefill_end - self.position
+
+    def boundary_end(self, kind: str) -> int | None:
+        """Where the last part of `kind` ends, if the prompt has one."""
+        return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)
+
+    def next_cut(self, chunk_tokens: int) -> int:
+        """Where the next prefill chunk ends."""
+        return next(cut for cut in prefill_cuts(self, chunk_tokens) if cut > self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutput:
+    """What one decode step gave one row."""
+
+    sequence: Sequence
+    token_id: int
+    text: str
+    logprob: TokenLogprob | None
+    finish_reason: FinishReason | None
+
+
+def prefill_cuts(request: Request, chunk_tokens: int) -> list[int]:
+    """Ascending positions at which the prefill of a prompt is cut, a function of its tokens and boundaries alone.
+
+    Chunks are counted from the start and again from the end of the system part, so that every request with the same
+    system part cuts it alike and a state reused from it equals the cold run's bit for bit.
+    """
+    end = request.prefill_end
+    system_end = request.boundary_end("system") or 0
+    cuts = {*range(chunk_tokens, system_end, chunk_tokens), system_end, *range(system_end + chunk_tokens, end, chunk_tokens), end}
+    cuts.update(boundary.end_tokens for boundary in request.command.boundaries)
+    return sorted(cut for cut in cuts if 0 < cut <= end)

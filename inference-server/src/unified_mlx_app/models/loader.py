@@ -1,0 +1,167 @@
+"""Loads one model folder, with or without a LoRA adapter, and measures what it costs to serve. Engine process only."""
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx_lm
+from mlx.utils import tree_reduce
+from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
+from mlx_lm.utils import load_adapters
+
+from unified_mlx_app.cache.keys import FileDigests, Namespace
+from unified_mlx_app.errors import ModelLoadError
+from unified_mlx_app.types import ModelSpec
+
+_BATCHABLE = ("KVCache", "RotatingKVCache", "ArraysCache", "CacheList")
+_WARMUP_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory with all that serving it needs to know."""
+
+    spec: ModelSpec
+    model: Any
+    decode: Callable[[Sequence[int]], str]
+    eos_token_ids: tuple[int, ...]
+    namespace: Namespace
+    weight_bytes: int
+    vocab_size: int
+    max_context_tokens: int | None
+    quantization: str | None
+    kv_bytes_per_token: int
+    kv_fixed_bytes: int
+    files: tuple[tuple[str, int, int], ...]
+    """Path, size and mtime_ns of each file it was made from: tells when the files on disk are another model's."""
+
+    def kv_bytes(self, num_tokens: int) -> int:
+        """Estimated bytes of KV state of one row with `num_tokens` tokens."""
+        return self.kv_fixed_bytes + self.kv_bytes_per_token * num_tokens
+
+
+def load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None = None) -> LoadedModel:
+    """Load `spec`. With `base`, the same model without adapter, weights are shared and only the adapter is read.
+
+    Raises ModelLoadError with the reason. Any thread: all arrays are evaluated on return.
+    """
+    try:
+        return _load(spec, digests, base)
+    except ModelLoadError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise ModelLoadError(f"model {spec.name!r} cannot be loaded: {error}") from error
+
+
+def files_of(spec: ModelSpec) -> tuple[tuple[str, int, int], ...]:
+    """Path, size and mtime_ns of the files that make up `spec`, in a fixed order."""
+    paths = [path for group in _file_groups(spec).values() for path in group]
+    return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()])
+
+
+def weight_bytes_of(spec: ModelSpec) -> int:
+    """Bytes of the weight files: what loading will take, before it is tried."""
+    folders = [Path(spec.path), *([Path(spec.adapter_path)] if spec.adapter_path else [])]
+    return sum(path.stat().st_size for folder in folders for path in folder.glob("*.safetensors"))
+
+
+def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> LoadedModel:
+    files = files_of(spec)
+    if base is not None and spec.adapter_path is not None:
+        # A deep copy shares the arrays, so a view costs the adapter's bytes and leaves the base as it is.
+        model = load_adapters(copy.deepcopy(base.model), spec.adapter_path)
+        mx.eval(model.parameters())
+        decode, eos_token_ids = base.decode, base.eos_token_ids
+    else:
+        model, tokenizer = mlx_lm.load(spec.path, adapter_path=spec.adapter_path)[:2]
+        decode, eos_token_ids = _decoder(tokenizer), tuple(sorted(tokenizer.eos_token_ids))
+    model.eval()
+    config = json.loads((Path(spec.path) / "config.json").read_text())
+    caches, vocab_size = _warm_up(spec, model)
+    return LoadedModel(
+        spec=spec,
+        model=model,
+        decode=decode,
+        eos_token_ids=eos_token_ids,
+        namespace=_namespace(spec, digests, caches),
+        weight_bytes=tree_reduce(lambda total, array: total + array.nbytes, model.parameters(), 0),
+        vocab_size=vocab_size,
+        max_context_tokens=_max_context_tokens(config),
+        quantization=_quantization(config),
+        kv_bytes_per_token=sum(_row_bytes(cache) for cache in _leaves(caches) if type(cache) is KVCache),
+        kv_fixed_bytes=sum(_fixed_bytes(cache) for cache in _leaves(caches) if type(cache) is not KVCache),
+        files=files,
+    )
+
+
+def _warm_up(spec: ModelSpec, model: Any) -> tuple[list[Any], int]:
+    """Run a few tokens: compiles kernels (36 s on CUDA, once), shows the cache's classes and shapes, finds broken weights."""
+    caches = make_prompt_cache(model)
+    unknown = {type(cache).__name__ for cache in _leaves(caches)} - set(_BATCHABLE)
+    if unknown:
+        raise ModelLoadError(
+            f"model {spec.name!r} uses {', '.join(sorted(unknown))}, which cannot be batched; choose another model"
+        )
+    logits = model(mx.zeros((1, _WARMUP_TOKENS), mx.int32), cache=caches)
+    mx.eval(logits, [cache.state for cache in caches])
+    if mx.isnan(logits).any().item():
+        raise ModelLoadError(f"model {spec.name!r} computes NaN; its weights or its adapter are broken")
+    return caches, int(logits.shape[-1])
+
+
+def _leaves(caches: Sequence[Any]) -> list[Any]:
+    return [leaf for cache in caches for leaf in (_leaves(cache.caches) if hasattr(cache, "caches") else [cache])]
+
+
+def _row_bytes(cache: Any) -> int:
+    return (cache.keys.nbytes + cache.values.nbytes) // cache.keys.shape[2]
+
+
+def _fixed_bytes(cache: Any) -> int:
+    return _row_bytes(cache) * cache.max_size if type(cache) is RotatingKVCache else cache.nbytes
+
+
+def _decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
+    """Text of token ids without special tokens; the Rust tokenizer directly where there is one, for it runs at every step."""
+    backend = getattr(getattr(tokenizer, "_tokenizer", tokenizer), "backend_tokenizer", None)
+    if backend is not None:
+        return lambda ids: backend.decode(list(ids), skip_special_tokens=True)
+    return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _file_groups(spec: ModelSpec) -> dict[str, list[Path]]:
+    folder = Path(spec.path)
+    adapter = Path(spec.adapter_path) if spec.adapter_path else None
+    existing = lambda names: [folder / name for name in names if (folder / name).is_file()]  # noqa: E731
+    return {
+        "weights": [*sorted(folder.glob("*.safetensors")), *existing(["config.json"])],
+        "adapter": [*sorted(adapter.glob("*.safetensors")), adapter / "adapter_config.json"] if adapter else [],
+        "tokenizer": existing(["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json"]),
+        "template": existing(["tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json"]),
+    }
+
+
+def _namespace(spec: ModelSpec, digests: FileDigests, caches: Sequence[Any]) -> Namespace:
+    groups = {name: digests.digest(paths) if paths else "" for name, paths in _file_groups(spec).items()}
+    shapes = [f"{type(leaf).__name__}{[(tuple(a.shape[1::2]), str(a.dtype)) for a in _arrays(leaf)]}" for leaf in _leaves(caches)]
+    versions = f"mlx={version('mlx')} mlx-lm={version('mlx-lm')} device={mx.default_device().type.name}"
+    return Namespace(model_id=spec.name, layout=";".join(shapes), versions=versions, **groups)
+
+
+def _arrays(cache: Any) -> list[mx.array]:
+    return [cache.keys, cache.values] if hasattr(cache, "keys") else [array for array in cache.cache if array is not None]
+
+
+def _max_context_tokens(config: dict[str, Any]) -> int | None:
+    value = config.get("max_position_embeddings") or config.get("text_config", {}).get("max_position_embeddings")
+    return int(value) if value else None
+
+
+def _quantization(config: dict[str, Any]) -> str | None:
+    quantization = config.get("quantization")
+    return f"{quantization['bits']}-bit" if isinstance(quantization, dict) and "bits" in quantization else None

@@ -1,0 +1,42 @@
+"""The accelerator as the engine sees it: name, memory size and MLX's own counters. Engine process only."""
+
+import gc
+from dataclasses import dataclass
+
+import mlx.core as mx
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCounters:
+    """Bytes MLX holds in this process: in live arrays, in its buffer pool, and the most that were live at once."""
+
+    active_bytes: int
+    cache_bytes: int
+    peak_bytes: int
+
+
+def device_name() -> str:
+    """For example "gpu (Apple M3 Max)" or "cpu (x86_64)"."""
+    info = mx.device_info()
+    name = info.get("device_name") or info.get("architecture") or "unknown"
+    return f"{mx.default_device().type.name} ({name})"
+
+
+def total_memory_bytes() -> int:
+    """Memory that models may fill: the GPU's working set on Metal, the card's memory on CUDA, else the machine's."""
+    info = mx.device_info()
+    for key in ("max_recommended_working_set_size", "total_memory"):
+        if isinstance(size := info.get(key), int) and size > 0:
+            return size
+    return psutil.virtual_memory().total
+
+
+def memory_counters() -> MemoryCounters:
+    return MemoryCounters(mx.get_active_memory(), mx.get_cache_memory(), mx.get_peak_memory())
+
+
+def release_unused_memory() -> None:
+    """Give back what unloaded models held: Python's references first, then MLX's buffer pool."""
+    gc.collect()
+    mx.clear_cache()

@@ -1,0 +1,191 @@
+"""Conversations to prompts: the model's chat template, rendered in a process that may be killed, and where its parts end.
+
+A part's end is found by comparing renderings, never by searching for words, so any template will do.
+"""
+
+import asyncio
+import json
+import multiprocessing
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as WorkTimeoutError
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+from pebble import ProcessExpired, ProcessPool
+from tokenizers import Encoding
+
+from unified_mlx_app.errors import InvalidRequestError, UnavailableError
+from unified_mlx_app.services import template_worker
+from unified_mlx_app.services.chat_messages import check_template_kwargs, to_template_messages
+from unified_mlx_app.services.template_worker import Layout, RenderJob, TemplateError
+from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES, LoadedTokenizer, Tokenizers
+from unified_mlx_app.types import Boundary, ModelSpec
+
+NUM_WORKERS = 2
+RENDER_SECONDS = 1.0
+"""Of work; the usual template takes a millisecond."""
+WAIT_SECONDS = 15.0
+"""For a free process, its start included."""
+MAX_LAYOUTS = 256
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """A prompt ready for the engine. `boundaries` are in order and each ends before the prompt does."""
+
+    token_ids: list[int]
+    boundaries: list[Boundary]
+    text: str
+
+
+class ChatTemplates:
+    """Renders templates in two processes. Its methods belong to the event loop; `start` and `close` frame its life."""
+
+    def __init__(self, tokenizers: Tokenizers) -> None:
+        self._tokenizers = tokenizers
+        self._layouts: OrderedDict[str, Layout] = OrderedDict()
+        self._pool: ProcessPool | None = None
+
+    async def start(self) -> None:
+        """Start the processes, which takes seconds, in the background; a rendering that comes earlier waits for them."""
+        context = multiprocessing.get_context("forkserver")
+        # What the fork server has imported, a process that replaces a killed one need not import again.
+        context.set_forkserver_preload(["transformers.utils.chat_template_utils", template_worker.__name__])
+        self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=template_worker.limit_memory)
+        self._pool.schedule(template_worker.render, args=(RenderJob("", [{}], None, {}),), kwargs={"with_layout": False})
+
+    async def close(self) -> None:
+        """Kill the processes."""
+        if self._pool:
+            self._pool.stop()
+            await asyncio.to_thread(self._pool.join, 5)
+            self._pool = None
+
+    async def render(
+        self,
+        spec: ModelSpec,
+        messages: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None,
+        template_kwargs: dict[str, Any],
+    ) -> RenderedPrompt:
+        """The prompt that asks the model for its next turn.
+
+        Raises InvalidRequestError, with param `messages` or `chat_template_kwargs`, for what the template refuses or cannot
+        do in time, and UnavailableError when no process became free.
+        """
+        tokenizer = await self._tokenizers.get(spec)
+        job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+        key = _layout_key(job)
+        layout = self._layouts.get(key)
+        rendering = await self._run(template_worker.render, job, with_layout=layout is None)
+        if layout is None and rendering.layout is not None:
+            layout = self._remember(key, rendering.layout)
+        encoding = await tokenizer.encode_with_offsets(rendering.text, add_special_tokens=False, param="messages")
+        return RenderedPrompt(encoding.ids, _boundaries(rendering.text, encoding, layout), rendering.text)
+
+    async def locate(
+        self,
+        spec: ModelSpec,
+        messages: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None,
+        template_kwargs: dict[str, Any],
+        prompt: RenderedPrompt,
+        token_index: int,
+    ) -> int | None:
+        """Index of the message in whose content token `token_index` of `prompt` lies.
+
+        None when the template does not let that be told. Raises like `render`.
+        """
+        tokenizer = await self._tokenizers.get(spec)
+        job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+        encoding = await tokenizer.encode_with_offsets(prompt.text, add_special_tokens=False, param="messages")
+        chars = encoding.token_to_chars(token_index) if 0 <= token_index < len(encoding) else None
+        return await self._run(template_worker.find_message, job, chars[0]) if chars else None
+
+    def _remember(self, key: str, layout: Layout) -> Layout:
+        self._layouts[key] = layout
+        while len(self._layouts) > MAX_LAYOUTS:
+            self._layouts.popitem(last=False)
+        return layout
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        assert self._pool is not None, "start() was not called"
+        future = self._pool.schedule(function, args=args, kwargs=kwargs, timeout=RENDER_SECONDS)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS)
+        except TemplateError as error:
+            raise InvalidRequestError(f"The model's chat template refused the messages: {error}", param="messages") from error
+        except ProcessExpired as error:
+            log.warning("template_process_died", exit_code=error.exitcode)
+            raise InvalidRequestError("The model's chat template crashed on the messages.", param="messages") from error
+        except WorkTimeoutError as error:
+            if not future.done() or future.cancelled():
+                raise UnavailableError("The chat template processes are busy; try again.", retry_after_seconds=2) from error
+            log.warning("template_process_killed", limit_seconds=RENDER_SECONDS)
+            message = f"The model's chat template took longer than {RENDER_SECONDS:g} s on the messages."
+            raise InvalidRequestError(message, param="messages") from error
+
+
+def _job(
+    tokenizer: LoadedTokenizer,
+    messages: list[dict[str, Any]],
+    *,
+    tools: list[dict[str, Any]] | None,
+    template_kwargs: dict[str, Any],
+) -> RenderJob:
+    check_template_kwargs(template_kwargs)
+    template = tokenizer.template_for(has_tools=bool(tools))
+    if not template:
+        message = "The model has no chat template; send a text to /v1/completions instead."
+        raise InvalidRequestError(message, param="messages")
+    plain = to_template_messages(messages, template=template)
+    if sum(len(message["content"]) for message in plain) > MAX_TEXT_BYTES:
+        raise InvalidRequestError(f"messages has more than {MAX_TEXT_BYTES} bytes.", param="messages")
+    return RenderJob(template, plain, tools or None, {**tokenizer.special_tokens, **template_kwargs})
+
+
+def _layout_key(job: RenderJob) -> str:
+    """Digest of all that the layout follows from. Templates may write the date, so a layout serves one day."""
+    leading: list[dict[str, Any]] = []
+    next_role = "user"
+    for message in job.messages:
+        if message.get("role") not in ("system", "developer"):
+            next_role = "assistant" if message.get("role") == "assistant" else "user"
+            break
+        leading.append(message)
+    seen = [job.template, leading, next_role, job.tools, job.variables, datetime.now(UTC).strftime("%Y-%m-%d")]
+    return sha256(json.dumps(seen, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _boundaries(text: str, encoding: Encoding, layout: Layout | None) -> list[Boundary]:
+    """Ends of the system part and of the last turn that are real prefixes of this prompt's tokens."""
+    if layout is None:
+        return []
+    ends: dict[int, Boundary] = {}
+    if layout.generation_prompt and text.endswith(layout.generation_prompt):
+        end = _tokens_before(len(text) - len(layout.generation_prompt), encoding)
+        ends[end] = Boundary(kind="turn", end_tokens=end)
+    if layout.system_text and text.startswith(layout.system_text):
+        end = _tokens_before(len(layout.system_text), encoding)
+        ends[end] = Boundary(kind="system", end_tokens=end)
+    return [ends[end] for end in sorted(ends) if 0 < end < len(encoding)]
+
+
+def _tokens_before(char_index: int, encoding: Encoding) -> int:
+    """How many leading tokens lie wholly before a character; a token across the border is not one of them."""
+    token = encoding.char_to_token(char_index)
+    if token is not None:
+        return token
+    # A normalizer dropped that character: count by the tokens' own ends.
+    return sum(1 for _, end in encoding.offsets if end <= char_index)

@@ -1,0 +1,222 @@
+"""The one use case: from a request of any wire API to tokens of a model.
+
+Resolves the model, renders and tokenises the prompt, checks it against the model's limits, asks
+the response cache and the engine. Used on the event loop only.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from functools import partial
+
+import msgspec
+
+from unified_mlx_app.cache.response_cache import ResponseCache, is_deterministic, model_state, response_key
+from unified_mlx_app.config import Settings
+from unified_mlx_app.engine.client import EngineClient
+from unified_mlx_app.engine.messages import Generate, Started
+from unified_mlx_app.errors import ContextLengthError, GenerationError, InvalidRequestError
+from unified_mlx_app.models.registry import ModelRegistry
+from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.chat_template import ChatTemplates
+from unified_mlx_app.services.event_streams import EngineEvents, MeasuredEvents, MergedEvents, ReplayedEvents, Running
+from unified_mlx_app.services.generation import ChatPrompt, Generation, GenerationRequest, Prompt
+from unified_mlx_app.services.tokenizers import LoadedTokenizer, Tokenizers
+from unified_mlx_app.types import JSON, Boundary, CacheReport, ModelSpec, SamplingParams
+
+_PREVIEW_CHARS = 120
+
+
+class GenerationService:
+    """Starts generations; one a process."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        engine: EngineClient,
+        registry: ModelRegistry,
+        tokenizers: Tokenizers,
+        templates: ChatTemplates,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._registry = registry
+        self._tokenizers = tokenizers
+        self._templates = templates
+        self._metrics = metrics
+        self._responses = ResponseCache(settings.response_cache_max_entries) if settings.response_cache_enabled else None
+
+    async def start(self, request: GenerationRequest) -> Generation:
+        """Returns once the (first) prompt left the queue, so that every early error still has its status.
+
+        Raises ModelNotFoundError, ContextLengthError, InvalidRequestError, QueueFullError and what the engine
+        fails with. The caller awaits `close` of what it gets.
+        """
+        arrived_at = time.perf_counter()
+        resolved = await self._registry.resolve(request.model)
+        tokenizer = await self._tokenizers.get(resolved.spec)
+        commands = [await self._prepare(prompt, request, resolved.spec, tokenizer) for prompt in request.prompts]
+        starts = [
+            partial(self._run, command, prompt, arrived_at) for command, prompt in zip(commands, request.prompts, strict=True)
+        ]
+        merged = MergedEvents(starts, request.num_choices) if len(starts) > 1 else None
+        running = await (merged.start() if merged else starts[0]())
+        return Generation(
+            model=resolved.spec,
+            tokenizer=tokenizer,
+            prompt_tokens=sum(len(command.prompt) for command in commands),
+            num_choices=request.num_choices,
+            fallback_reason=resolved.fallback_reason,
+            cache=running.cache,
+            explanation=running.explanation,
+            events=running.events,
+            fingerprint=_fingerprint(resolved.spec),
+            is_replayed=running.is_replayed,
+            cached_tokens=lambda: merged.cached_tokens if merged else running.cache.cached_tokens,
+        )
+
+    async def warm_up(self, model: str, system_prompt: str) -> tuple[Generate, CacheReport]:
+        """Puts the KV state of a system prompt into the prompt cache; counts neither as hit nor as miss."""
+        resolved = await self._registry.resolve(model)
+        # Some templates refuse a conversation without a user; its part is cut off again below.
+        messages: list[JSON] = [{"role": "system", "content": system_prompt}, {"role": "user", "content": "."}]
+        rendered = await self._templates.render(resolved.spec, messages, tools=None, template_kwargs={})
+        system = next((boundary for boundary in rendered.boundaries if boundary.kind == "system"), None)
+        if system is None:
+            raise InvalidRequestError("The model's chat template has no system part to keep.", param="model_id")
+        command = Generate(
+            request_id=uuid.uuid4().hex,
+            model=resolved.spec,
+            prompt=rendered.token_ids[: system.end_tokens],
+            sampling=SamplingParams(max_tokens=0),
+            boundaries=[system],
+            preview=system_prompt[:_PREVIEW_CHARS],
+            deadline_seconds=self._settings.request_timeout_seconds,
+            is_warmup=True,
+        )
+        tokenizer = await self._tokenizers.get(resolved.spec)
+        _remaining_tokens(command.prompt, resolved.spec, tokenizer, param="system_prompt")
+        report = CacheReport(outcome="off")
+        async for event in self._engine.generate(command):
+            if isinstance(event, Started):
+                report = event.cache
+        return command, report
+
+    async def _prepare(self, prompt: Prompt, request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer) -> Generate:
+        token_ids, boundaries = await self._tokenize(prompt, spec, tokenizer)
+        _check_token_ids(token_ids, request.sampling, tokenizer)
+        param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+        remaining = _remaining_tokens(token_ids, spec, tokenizer, param=param)
+        sampling = request.sampling
+        if remaining is not None and sampling.max_tokens > remaining:
+            if request.max_tokens_param is not None:
+                raise ContextLengthError(
+                    f"This model's maximum context length is {remaining + len(token_ids)} tokens. You asked for "
+                    f"{sampling.max_tokens + len(token_ids)} tokens ({len(token_ids)} in the {param}, {sampling.max_tokens} in "
+                    f"the completion). Shorten the {param} or lower {request.max_tokens_param}.",
+                    param=request.max_tokens_param,
+                )
+            sampling = msgspec.structs.replace(sampling, max_tokens=remaining)
+        return Generate(
+            request_id=uuid.uuid4().hex,
+            model=spec,
+            prompt=token_ids,
+            sampling=sampling,
+            boundaries=boundaries,
+            num_choices=request.num_choices,
+            preview=_preview(prompt),
+            deadline_seconds=self._settings.request_timeout_seconds,
+        )
+
+    async def _tokenize(self, prompt: Prompt, spec: ModelSpec, tokenizer: LoadedTokenizer) -> tuple[list[int], list[Boundary]]:
+        if isinstance(prompt, ChatPrompt):
+            rendered = await self._templates.render(spec, prompt.messages, tools=None, template_kwargs=prompt.template_kwargs)
+            return list(rendered.token_ids), list(rendered.boundaries)
+        if isinstance(prompt.content, list):
+            return prompt.content, []
+        return await tokenizer.encode(prompt.content, add_special_tokens=True), []
+
+    async def _run(self, command: Generate, prompt: Prompt, arrived_at: float) -> Running:
+        key = None
+        if self._responses is not None and is_deterministic(command):
+            key = response_key(command, await asyncio.to_thread(model_state, command.model))
+            entry = self._responses.find(key)
+            self._metrics.response_cache.labels("miss" if entry is None else "hit").inc()
+            if entry is not None:
+                report = CacheReport(outcome="hit", cached_tokens=len(command.prompt), tier="memory")
+                return Running(report, None, ReplayedEvents(entry.events), is_replayed=True)
+        events = self._engine.generate(command)
+        try:
+            started = await _started(events)
+            explanation = await self._explain(command, prompt, started.cache)
+        except BaseException:
+            await events.aclose()
+            raise
+        self._metrics.record_start(command.model.name, len(command.prompt), started.cache, started.queue_seconds)
+        measured = MeasuredEvents(
+            command,
+            events,
+            metrics=self._metrics,
+            cache=started.cache,
+            arrived_at=arrived_at,
+            on_complete=partial(self._responses.insert, key) if self._responses is not None and key is not None else None,
+        )
+        return Running(started.cache, explanation, measured)
+
+    async def _explain(self, command: Generate, prompt: Prompt, report: CacheReport) -> str | None:
+        """Why the prompt was not found in the cache, such as `diverged; token=412; message=1`; None on a hit."""
+        if report.miss_reason is None:
+            return None
+        if report.miss_reason != "diverged" or report.diverged_at_token is None:
+            return report.miss_reason
+        explanation = f"diverged; token={report.diverged_at_token}"
+        if not isinstance(prompt, ChatPrompt):
+            return explanation
+        message = await self._templates.locate(
+            command.model, prompt.messages, None, prompt.template_kwargs, command.prompt, report.diverged_at_token
+        )
+        return explanation if message is None else f"{explanation}; message={message}"
+
+
+async def _started(events: EngineEvents) -> Started:
+    async for event in events:
+        if isinstance(event, Started):
+            return event
+    raise GenerationError("The engine ended the request before it started.")
+
+
+def _check_token_ids(token_ids: list[int], sampling: SamplingParams, tokenizer: LoadedTokenizer) -> None:
+    if not token_ids:
+        raise InvalidRequestError("The prompt is empty.", param="prompt")
+    if max(token_ids) >= tokenizer.vocab_size:
+        raise InvalidRequestError(f"Token ids must be below {tokenizer.vocab_size} for this model.", param="prompt")
+    if sampling.logit_bias and max(sampling.logit_bias) >= tokenizer.vocab_size:
+        raise InvalidRequestError(f"Token ids must be below {tokenizer.vocab_size} for this model.", param="logit_bias")
+
+
+def _remaining_tokens(token_ids: list[int], spec: ModelSpec, tokenizer: LoadedTokenizer, *, param: str) -> int | None:
+    """Tokens that the model's context leaves for the answer; None when it has no known limit."""
+    limit = spec.max_context_tokens or tokenizer.max_context_tokens
+    if limit is None:
+        return None
+    if len(token_ids) >= limit:
+        raise ContextLengthError(
+            f"This model's maximum context length is {limit} tokens. The {param} has {len(token_ids)}. Shorten the {param}.",
+            param=param,
+        )
+    return limit - len(token_ids)
+
+
+def _preview(prompt: Prompt) -> str:
+    """The beginning of the prompt as operators see it in the list of cache entries."""
+    if isinstance(prompt, ChatPrompt):
+        return str(prompt.messages[0].get("content", ""))[:_PREVIEW_CHARS]
+    return prompt.content[:_PREVIEW_CHARS] if isinstance(prompt.content, str) else ""
+
+
+def _fingerprint(spec: ModelSpec) -> str:
+    digest = hashlib.sha256(f"{spec.path}\0{spec.adapter_path}".encode()).hexdigest()
+    return f"fp_{digest[:12]}"

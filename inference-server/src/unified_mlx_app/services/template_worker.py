@@ -1,0 +1,168 @@
+"""What the template processes do: render a model's chat template, which is foreign code, under a limit of memory.
+
+Only `chat_template.py` may send work here. Time is limited from outside, by killing the process.
+"""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from os.path import commonprefix
+from pathlib import Path
+from typing import Any
+
+from transformers.utils.chat_template_utils import render_jinja_template
+
+Messages = list[dict[str, Any]]
+
+MAX_RENDERED_CHARACTERS = 16 * 2**20
+EXTRA_MEMORY_BYTES = 512 * 2**20
+"""A process may take so much beyond what it has at its start."""
+
+
+class TemplateError(Exception):
+    """The template refused the conversation or failed on it; the text is the template's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJob:
+    """A template and what it sees. `variables` are the special tokens and the template's switches."""
+
+    template: str
+    messages: Messages
+    tools: list[dict[str, Any]] | None
+    variables: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Texts that all conversations with one system part have in common."""
+
+    system_text: str
+    """What goes before the first turn's content; empty when that is only the turn's header."""
+    generation_prompt: str
+    """What is appended to ask for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    text: str
+    layout: Layout | None
+
+
+def limit_memory() -> None:
+    """Called once in each process. macOS does not enforce this limit; there the limits of time and length remain."""
+    if sys.platform != "linux":
+        return
+    import resource  # noqa: PLC0415  # the module exists on Unix only
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + EXTRA_MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def render(job: RenderJob, *, with_layout: bool) -> Rendering:
+    """The prompt's text, and its layout when the caller does not know it yet. Raises TemplateError."""
+    text = _render(job, job.messages, is_prompt=True)
+    return Rendering(text, _layout(job) if with_layout else None)
+
+
+def find_message(job: RenderJob, char_index: int) -> int | None:
+    """Index of the message in whose content character `char_index` of the prompt lies; None when it cannot be told.
+
+    Changing a message changes the text from its content on, so a few renderings tell where a content starts.
+    """
+    text = _render(job, job.messages, is_prompt=True)
+    low, high = 0, len(job.messages)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            starts_later = _content_start(job, middle, text) > char_index
+        except TemplateError:
+            return None
+        low, high = (low, middle) if starts_later else (middle, high)
+    return low if 0 <= char_index < len(text) else None
+
+
+def _content_start(job: RenderJob, index: int, text: str) -> int:
+    message = job.messages[index]
+    other = "\ue000" + str(message.get("content") or "")
+    changed = [*job.messages[:index], {**message, "content": other}, *job.messages[index + 1 :]]
+    return len(commonprefix([text, _render(job, changed, is_prompt=True)]))
+
+
+def _render(job: RenderJob, messages: Messages, *, is_prompt: bool) -> str:
+    try:
+        rendered, _ = render_jinja_template(
+            conversations=[messages],
+            tools=job.tools,
+            chat_template=job.template,
+            add_generation_prompt=is_prompt,
+            **job.variables,
+        )
+    # A template is foreign code and fails in any way it likes, by running out of memory or stack as well.
+    except Exception as error:
+        raise TemplateError(_words(error)) from None
+    text = str(rendered[0])
+    if len(text) > MAX_RENDERED_CHARACTERS:
+        raise TemplateError(f"it made a prompt of {len(text)} characters")
+    return text
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case MemoryError():
+            return "it ran out of memory"
+        case RecursionError():
+            return "it calls itself without end"
+        case _:
+            return str(error)[:500] or type(error).__name__
+
+
+def _layout(job: RenderJob) -> Layout:
+    """Found with two short conversations that have the same system part and differ in the next message's first character.
+
+    Whatever the template does with a system message (an own turn, inside the first user turn, trimmed, a default one)
+    is in the text that both share.
+    """
+    system, next_role = _system_part(job.messages)
+    try:
+        first, second = (_render(job, _dummy(system, next_role, content), is_prompt=False) for content in ("Aa", "Bb"))
+    except TemplateError:
+        return Layout("", "")
+    shared = commonprefix([first, second])
+    if _is_turn_header(job, shared, is_likely=not system and not job.tools):
+        shared = ""
+    with contextlib.suppress(TemplateError):
+        prompt = _render(job, _dummy(system, next_role, "Aa"), is_prompt=True)
+        if prompt.startswith(first):
+            return Layout(shared, prompt[len(first) :])
+    return Layout(shared, "")
+
+
+def _system_part(messages: Messages) -> tuple[Messages, str]:
+    """The leading system messages, and the role of the message after them."""
+    num_system = 0
+    while num_system < len(messages) and messages[num_system].get("role") in ("system", "developer"):
+        num_system += 1
+    rest = messages[num_system:]
+    return messages[:num_system], "assistant" if rest and rest[0].get("role") == "assistant" else "user"
+
+
+def _dummy(system: Messages, next_role: str, content: str) -> Messages:
+    """A conversation that templates accept: some refuse one without a user message."""
+    turns = [{"role": next_role, "content": content}]
+    if next_role == "assistant":
+        turns.append({"role": "user", "content": "Cc"})
+    return [*system, *turns]
+
+
+def _is_turn_header(job: RenderJob, shared: str, *, is_likely: bool) -> bool:
+    """Whether `shared` is only what goes before every user turn, so that the template put no system text there."""
+    header = shared.removeprefix(str(job.variables.get("bos_token") or ""))
+    turns = [{"role": role, "content": content} for role, content in (("user", "Aa"), ("assistant", "Dd"), ("user", "Aa"))]
+    try:
+        bare = RenderJob(job.template, turns, None, job.variables)
+        first, second = (_render(bare, [*turns[:2], {"role": "user", "content": end}], is_prompt=False) for end in ("Aa", "Bb"))
+    except TemplateError:
+        return is_likely
+    return commonprefix([first, second]).endswith(header)

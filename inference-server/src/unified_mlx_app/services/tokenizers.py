@@ -1,0 +1,202 @@
+"""The tokenizers of the models: loaded from their folders without running any code of theirs, kept, and shared by all requests."""
+
+import asyncio
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Encoding, Tokenizer
+from transformers import AutoTokenizer
+
+from unified_mlx_app.errors import InvalidRequestError, ModelLoadError
+from unified_mlx_app.models.local_models import UnusableModelError, context_length, read_json_object
+from unified_mlx_app.types import ModelSpec
+
+MAX_TEXT_BYTES = 4 * 2**20
+MAX_TOKENIZER_BYTES = 64 * 2**20
+MAX_VOCAB_SIZE = 1_000_000
+MAX_LOADED = 16
+INLINE_CHARACTERS = 2_000
+"""A text of this length is encoded in less time than a thread takes to start on it."""
+
+_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+)
+
+Fingerprint = tuple[tuple[str, int, int], ...]
+
+
+def _byte_of_character() -> dict[str, int]:
+    """Byte-level BPE writes each byte as one printable character; this is GPT-2's table, turned round."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
+
+
+_BYTE_OF_CHARACTER = _byte_of_character()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTokenizer:
+    """One model's tokenizer. All methods may be called from any thread; the coroutines keep long texts off the event loop."""
+
+    backend: Tokenizer
+    vocab_size: int
+    eos_token_ids: frozenset[int]
+    max_context_tokens: int | None
+    chat_template: str | dict[str, str] | None
+    special_tokens: dict[str, str]
+    """What templates call `bos_token`, `eos_token` and so on."""
+    is_byte_level: bool
+
+    def template_for(self, *, has_tools: bool) -> str | None:
+        """The chat template to use; a model may have one of its own for tools."""
+        if isinstance(self.chat_template, dict):
+            named = self.chat_template.get("tool_use") if has_tools else None
+            return named or self.chat_template.get("default")
+        return self.chat_template
+
+    def template_digest(self) -> str | None:
+        """SHA-256 of the model's chat templates, None without one."""
+        if not self.chat_template:
+            return None
+        return sha256(json.dumps(self.chat_template, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+    async def encode(self, text: str, *, add_special_tokens: bool, param: str = "prompt") -> list[int]:
+        """Token ids of `text`. Raises InvalidRequestError, naming `param`, when it is too long or is not Unicode text."""
+        return (await self.encode_with_offsets(text, add_special_tokens=add_special_tokens, param=param)).ids
+
+    async def encode_with_offsets(self, text: str, *, add_special_tokens: bool, param: str = "prompt") -> Encoding:
+        """Like `encode`, and the result also knows which characters of `text` each token stands for."""
+        check_text(text, param=param)
+        if len(text) <= INLINE_CHARACTERS:
+            return self.backend.encode(text, add_special_tokens=add_special_tokens)
+        return await asyncio.to_thread(self.backend.encode, text, add_special_tokens=add_special_tokens)
+
+    def decode(self, token_ids: list[int]) -> str:
+        """Text of the tokens, control tokens included."""
+        return self.backend.decode(token_ids, skip_special_tokens=False)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that one token stands for, which may be a part of a character; empty for an id without a token."""
+        token = self.backend.id_to_token(token_id)
+        if token is None:
+            return b""
+        if token_id in self.backend.get_added_tokens_decoder():
+            return token.encode("utf-8", "replace")
+        if self.is_byte_level:
+            return bytes(_BYTE_OF_CHARACTER[character] for character in token if character in _BYTE_OF_CHARACTER)
+        if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            return bytes.fromhex(token[3:5])
+        return token.replace("▁", " ").encode()
+
+
+def check_text(text: str, *, param: str) -> None:
+    """Raises InvalidRequestError for a text that no tokenizer should see."""
+    try:
+        num_bytes = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"{param} holds a lone surrogate, which is not Unicode text.", param=param) from error
+    if num_bytes > MAX_TEXT_BYTES:
+        raise InvalidRequestError(f"{param} has {num_bytes} bytes; at most {MAX_TEXT_BYTES} are taken.", param=param)
+
+
+class Tokenizers:
+    """Tokenizers by folder, loaded on first use, in threads, and again when a file of theirs changed. For the event loop."""
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[tuple[str, Fingerprint], LoadedTokenizer] = OrderedDict()
+        self._lock = threading.Lock()
+        """Held while loading: two requests for one new model load it once."""
+
+    async def get(self, spec: ModelSpec) -> LoadedTokenizer:
+        """The tokenizer of the model. Raises ModelLoadError when its files are missing or cannot be used."""
+        key = (spec.path, _fingerprint(Path(spec.path)))
+        if found := self._loaded.get(key):
+            return found
+        return await asyncio.to_thread(self._load, key)
+
+    def _load(self, key: tuple[str, Fingerprint]) -> LoadedTokenizer:
+        with self._lock:
+            if found := self._loaded.get(key):
+                return found
+            loaded = self._loaded[key] = load_tokenizer(Path(key[0]))
+            for stale in [other for other in self._loaded if other[0] == key[0] and other != key]:
+                del self._loaded[stale]
+            while len(self._loaded) > MAX_LOADED:
+                self._loaded.popitem(last=False)
+            return loaded
+
+
+def _fingerprint(path: Path) -> Fingerprint:
+    """Names, sizes and times of the files that make up the tokenizer: eight `stat` calls, some 20 microseconds."""
+    found: list[tuple[str, int, int]] = []
+    for name in _FILES:
+        try:
+            stat = (path / name).stat()
+        except OSError:
+            continue
+        found.append((name, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def load_tokenizer(path: Path) -> LoadedTokenizer:
+    """Read the tokenizer in `path`. Raises ModelLoadError."""
+    for name in ("tokenizer.json", "tokenizer.model"):
+        if (path / name).is_file() and (path / name).stat().st_size > MAX_TOKENIZER_BYTES:
+            raise ModelLoadError(f"The model's {name} is larger than {MAX_TOKENIZER_BYTES} bytes.")
+    try:
+        config = read_json_object(path / "config.json")
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+    # The files are another's making, and transformers raises many kinds of errors on broken ones.
+    except Exception as error:
+        raise ModelLoadError("The model's tokenizer files are missing or cannot be read.") from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelLoadError("The model has no tokenizer.json; only such tokenizers are served.")
+    backend.no_truncation()
+    backend.no_padding()
+    vocab_size = backend.get_vocab_size(with_added_tokens=True)
+    if vocab_size > MAX_VOCAB_SIZE:
+        raise ModelLoadError(f"The model's vocabulary has {vocab_size} entries; at most {MAX_VOCAB_SIZE} are taken.")
+    return LoadedTokenizer(
+        backend=backend,
+        vocab_size=vocab_size,
+        eos_token_ids=_eos_token_ids(path, config, tokenizer.eos_token_id),
+        max_context_tokens=context_length(path, config),
+        chat_template=tokenizer.chat_template,
+        special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
+        is_byte_level=_is_byte_level(backend),
+    )
+
+
+def _eos_token_ids(path: Path, config: dict[str, Any], of_tokenizer: int | None) -> frozenset[int]:
+    """All ids that end an answer: the generation config goes before the config; the tokenizer's own is always one."""
+    try:
+        generation = read_json_object(path / "generation_config.json")
+    except UnusableModelError:
+        generation = {}
+    of_config = generation.get("eos_token_id") or config.get("eos_token_id")
+    listed = of_config if isinstance(of_config, list) else [of_config]
+    return frozenset(token_id for token_id in [*listed, of_tokenizer] if isinstance(token_id, int))
+
+
+def _is_byte_level(backend: Tokenizer) -> bool:
+    """Whether tokens are written in the byte alphabet, which the decoder knows how to read."""
+    decoder: Any = backend.decoder
+    if decoder is None:
+        return False
+    described = json.loads(decoder.__getstate__())
+    parts = described.get("decoders", [described])
+    return any(part.get("type") == "ByteLevel" for part in parts)
