@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +23,25 @@ manager.KILL_WAIT = 40
 
 
 class Platform(manager.Manager):
-    """The processes of the Procfile. honcho 2.0.0 fails on a signal that arrives before it knows every pid."""
+    """The processes of the Procfile."""
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__(printer)
+        self._asked_at = 0.0
 
     def terminate(self) -> None:
-        if self._all_started():
+        """Asks all to stop; a second Ctrl-C asks again, which services take as "at once".
+
+        `make` repeats a SIGTERM that reached its whole group, so one that follows immediately is the same request.
+        """
+        if self._terminating:
+            if not self._any_stopped() and time.monotonic() - self._asked_at > 1:
+                self._killall()
+        elif self._all_started():
+            self._asked_at = time.monotonic()
             super().terminate()
         else:
+            # honcho 2.0.0 does not know every pid yet and would fail; delete this when it waits by itself.
             timer = threading.Timer(0.05, self.terminate)
             timer.daemon = True
             timer.start()

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from fixtures.postgres import postgres_server, postgres_url  # noqa: F401
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
-
 from unified_mlx_app.db import DEFAULT_FILE, alembic_config, async_url, create_engine, create_sessions, upgrade
 from unified_mlx_app.models.served_model import ServedModel
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -67,11 +67,13 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api
         )
         await engine.start()
         try:
+            await templates.start()
             await registry.start()
             log.info("server_started", version=health_routes.VERSION)
             yield {"services": Services(settings, engine, registry, generation, metrics, lifecycle)}
         finally:
             await engine.stop(0)
+            await templates.close()
             await registry.close()
             await database.dispose()
             log.info("server_stopped")

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     prompt_cache_max_entries: int = Field(10, ge=1, le=100_000, description="Entries kept in memory.")
     prompt_cache_persist: bool = Field(True, description="Keep entries on disk as well.")
     prompt_cache_memory: Bytes | None = Field(
-        None, description="Bytes of KV state kept in memory (default: a quarter of the device's)."
+        None, description="Bytes of KV state kept in memory (default: a third of the memory limit)."
     )
     prompt_cache_disk: Bytes = Field(20 * 10**9, description="Bytes of KV state kept on disk.")
     response_cache_enabled: bool = Field(False, description="Answer repeated deterministic requests from memory.")

@@ -4,6 +4,7 @@ import argparse
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -33,7 +34,8 @@ _LISTENING_SECONDS = 2.0
 
 def _parser() -> argparse.ArgumentParser:
     lines = [
-        f"  {_variable(name):34} {field.description or ''} [{field.get_default()}]" for name, field in Settings.model_fields.items()
+        f"  {_variable(name):34} {field.description or ''} [{field.get_default()}]"
+        for name, field in Settings.model_fields.items()
     ]
     parser = argparse.ArgumentParser(
         prog="python -m unified_mlx_app.main",
@@ -82,6 +84,11 @@ class DrainingServer(uvicorn.Server):
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
         self._listening_seconds = 0.0
+        self.on_started: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._lifecycle.is_draining:
@@ -120,9 +127,23 @@ def main() -> None:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=16384,
     )
-    listener = config.bind_socket()
-    _announce(listener, is_api_only=arguments.api_only)
-    DrainingServer(config, lifecycle, settings.drain_seconds).run(sockets=[listener])
+    listener = _listener(settings.host, settings.api_port)
+    server = DrainingServer(config, lifecycle, settings.drain_seconds)
+    server.on_started = lambda: _announce(listener, is_api_only=arguments.api_only)
+    server.run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A bound socket. Exits with status 2 when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port or MLX_API_PORT.\n")
+        raise SystemExit(2) from None
+    return listener
 
 
 def _announce(listener: socket.socket, *, is_api_only: bool) -> None:

@@ -50,5 +50,5 @@ async def delete_cached_prompt(cache_key: str, services: ServicesDep) -> ClearRe
     """Removes this entry from memory and disk, and no other."""
     num_removed = await services.engine.delete_cache_entry(cache_key)
     if num_removed == 0:
-        raise NotFoundError(f"There is no cache entry {ascii(cache_key[:100])}.", param="cache_key")
+        raise NotFoundError(f"There is no cache entry {cache_key[:100]!a}.", param="cache_key")
     return ClearResult(status="deleted", entries_removed=num_removed)

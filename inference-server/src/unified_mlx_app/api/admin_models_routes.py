@@ -28,9 +28,7 @@ async def list_models(services: ServicesDep) -> AdminModelList:
     """Known models and which of them are in memory, as of the engine's last heartbeat (one second)."""
     resident = _resident(services)
     models = {model.name: admin_model(model, resident.get(model.name)) for model in await services.registry.list_models()}
-    return AdminModelList(
-        total_models=len(models), loaded_models=sum(model.loaded for model in models.values()), models=models
-    )
+    return AdminModelList(total_models=len(models), loaded_models=sum(model.loaded for model in models.values()), models=models)
 
 
 @router.post(

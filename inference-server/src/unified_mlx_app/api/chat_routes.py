@@ -56,10 +56,10 @@ async def create_chat_completion(body: ChatRequest, request: Request, services: 
 def _internal_request(body: ChatRequest, settings: Settings) -> GenerationRequest:
     limits = {"max_completion_tokens": body.max_completion_tokens, "max_tokens": body.max_tokens}
     param, max_tokens = next(((name, limit) for name, limit in limits.items() if limit is not None), (None, None))
-    kwargs = body.chat_template_kwargs.model_dump(exclude_none=True) if body.chat_template_kwargs else {}
+    messages = [message.model_dump(exclude_none=True) for message in body.messages]
     return GenerationRequest(
         model=body.model,
-        prompts=[ChatPrompt([message.rendered() for message in body.messages], kwargs)],
+        prompts=[ChatPrompt(messages, dict(body.chat_template_kwargs or {}))],
         sampling=body.sampling(settings, max_tokens=max_tokens, top_logprobs=(body.top_logprobs or 0) if body.logprobs else None),
         num_choices=body.n or 1,
         max_tokens_param=param,
@@ -128,7 +128,7 @@ class _ChatChunk(Struct):
     model: str
     system_fingerprint: str
     choices: list[_ChunkChoice]
-    usage: Raw | None | UnsetType = UNSET
+    usage: Raw | UnsetType | None = UNSET
 
 
 async def _frames(generation: Generation, *, includes_usage: bool) -> AsyncGenerator[bytes, None]:

@@ -1,13 +1,11 @@
 """What `POST /v1/chat/completions` accepts and answers."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from unified_mlx_app.api.fields import SamplingFields, Unsupported, UsageBody, WireModel
-from unified_mlx_app.types import JSON
 
 _Name = Annotated[str, StringConstraints(max_length=256)]
 
@@ -20,20 +18,10 @@ class TextPart(WireModel):
 Content = str | list[TextPart]
 
 
-def content_text(content: Content | None) -> str:
-    """One string; parts are separate blocks of text, so they are joined by line ends."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(part.text for part in content)
-
-
 class SystemMessage(WireModel):
     role: Literal["system", "developer"]
     content: Content
     name: _Name | None = None
-
-    def rendered(self) -> JSON:
-        return {"role": "system", "content": content_text(self.content)}
 
 
 class UserMessage(WireModel):
@@ -41,21 +29,10 @@ class UserMessage(WireModel):
     content: Content
     name: _Name | None = None
 
-    def rendered(self) -> JSON:
-        return {"role": "user", "content": content_text(self.content)}
-
 
 class CalledFunction(WireModel):
     name: _Name
     arguments: str
-
-    def rendered(self) -> JSON:
-        """Templates expect arguments as an object; text that is none is passed on as it is."""
-        try:
-            arguments: Any = json.loads(self.arguments)
-        except ValueError:
-            arguments = self.arguments
-        return {"name": self.name, "arguments": arguments if isinstance(arguments, dict) else self.arguments}
 
 
 class ToolCall(WireModel):
@@ -80,14 +57,6 @@ class AssistantMessage(WireModel):
             raise PydanticCustomError("missing_content", "an assistant message needs content or tool_calls")
         return self
 
-    def rendered(self) -> JSON:
-        message: JSON = {"role": "assistant", "content": content_text(self.content)}
-        if self.tool_calls:
-            message["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": call.function.rendered()} for call in self.tool_calls
-            ]
-        return message
-
 
 class ToolMessage(WireModel):
     role: Literal["tool"]
@@ -95,21 +64,8 @@ class ToolMessage(WireModel):
     tool_call_id: _Name
     name: _Name | None = None
 
-    def rendered(self) -> JSON:
-        message = {"role": "tool", "content": content_text(self.content), "tool_call_id": self.tool_call_id}
-        return message | ({"name": self.name} if self.name else {})
-
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
-
-
-class TemplateKwargs(WireModel):
-    """Switches that common chat templates read; any other would let a request write into the template."""
-
-    enable_thinking: bool | None = None
-    thinking: bool | None = None
-    preserve_thinking: bool | None = None
-    reasoning_effort: Literal["low", "medium", "high"] | None = None
 
 
 class ChatRequest(SamplingFields):
@@ -119,7 +75,9 @@ class ChatRequest(SamplingFields):
     max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000, description="Goes before `max_tokens`.")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20, description="Needs `logprobs`.")
-    chat_template_kwargs: TemplateKwargs | None = Field(None, description="Extension. Passed to the chat template.")
+    chat_template_kwargs: Annotated[dict[str, str | int | float | bool | None], Field(max_length=16)] | None = Field(
+        None, description="Extension. Switches of the chat template, such as `enable_thinking`."
+    )
     parallel_tool_calls: bool | None = Field(None, description="Accepted; there are no tools to call.")
     prompt_cache_options: Annotated[Any, Unsupported()] = None
     tools: Annotated[Any, Unsupported([])] = None

@@ -100,7 +100,7 @@ class _CompletionChunk(Struct):
     model: str
     system_fingerprint: str
     choices: list[_ChunkChoice]
-    usage: Raw | None | UnsetType = UNSET
+    usage: Raw | UnsetType | None = UNSET
 
 
 async def _frames(generation: Generation, *, includes_usage: bool) -> AsyncGenerator[bytes, None]:

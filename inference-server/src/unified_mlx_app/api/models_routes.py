@@ -26,4 +26,4 @@ async def get_model(model_id: str, services: ServicesDep) -> ModelBody:
         if model.name == model_id:
             return model_body(model, created=int(services.lifecycle.started_at))
     names = ", ".join(model.name for model in known[:30])
-    raise ModelNotFoundError(f"There is no model {ascii(model_id[:100])}. Known models: {names or 'none yet'}.", param="model")
+    raise ModelNotFoundError(f"There is no model {model_id[:100]!a}. Known models: {names or 'none yet'}.", param="model")

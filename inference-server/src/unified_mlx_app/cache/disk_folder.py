@@ -156,6 +156,8 @@ class SegmentFolder:
     def touch(self, keys: Iterable[str]) -> None:
         """Mark segments and what they build upon as used now; one that vanished is ignored."""
         used = dict.fromkeys(key for leaf in keys for key in self._ancestors(leaf))
+        if not used:
+            return
         stamp_ns = self._stamp_ns()
         for key in used:
             with contextlib.suppress(OSError):

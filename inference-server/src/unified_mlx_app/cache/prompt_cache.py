@@ -17,41 +17,14 @@ from unified_mlx_app.cache.disk_events import ReadDone, ReadFailed, Removed, Wri
 from unified_mlx_app.cache.entry import Entry
 from unified_mlx_app.cache.keys import Namespace, entry_key
 from unified_mlx_app.cache.kv import KVState, UnsupportedCacheError, from_segments, to_tensors
+from unified_mlx_app.cache.lookup import MIN_PROMPT_TOKENS, Match, Prompt, best_match
 from unified_mlx_app.cache.memory import MemoryTier
 from unified_mlx_app.cache.misses import MissExplainer
 from unified_mlx_app.cache.prefix_index import PrefixIndex
 from unified_mlx_app.cache.segment import LoadedSegment, Segment, SegmentInfo
-from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, CacheTier, EntryKind, MissReason
+from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, EntryKind, MissReason
 
 log = structlog.get_logger()
-
-MIN_PROMPT_TOKENS = 5
-"""Shorter prompts are not looked up: their prefill costs no more than the look-up."""
-
-SNAP_TOKENS = 32
-"""A stored state is cut back to a boundary of the prompt's own prefill if that loses no more than this: the rest is prefilled
-in one chunk either way, and a state cut where the cold run cuts gives bit-identical results."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt as the cache sees it. `cuts` are the ascending positions at which a cold run would cut its prefill;
-    `shared_tokens` is the length of the part other requests are likely to repeat: reusing it makes a hit."""
-
-    namespace: Namespace
-    tokens: NDArray[np.int32]
-    cuts: Sequence[int]
-    shared_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Reuse the first `num_tokens` tokens of `entry`; with `tier` "disk" its state has to be read first."""
-
-    entry: Entry
-    num_tokens: int
-    tier: CacheTier
-
 
 ReadCallback = Callable[[KVState | None, MissReason | None], None]
 
@@ -111,16 +84,7 @@ class PromptCacheService:
 
         Costs O(len(prompt.tokens)); changes nothing.
         """
-        if not self._is_cacheable(prompt):
-            return None
-        found = self._index(prompt.namespace).match(prompt.tokens)
-        usable = len(prompt.tokens) - 1
-        matches = [_match(entry, entry.num_tokens) for entry in found.prefixes if entry.num_tokens <= usable]
-        shared = _snap(min(found.num_tokens, usable), prompt.cuts)
-        trimmed = [entry for entry in (*found.prefixes, *found.continuations) if entry.is_trimmable and entry.num_tokens > shared]
-        if shared >= MIN_PROMPT_TOKENS - 1:
-            matches += [_match(entry, shared) for entry in trimmed]
-        return max(matches, key=lambda match: (match.num_tokens, match.tier == "memory", -match.entry.num_tokens), default=None)
+        return best_match(self._index(prompt.namespace), prompt) if self._is_cacheable(prompt) else None
 
     def read(self, entry: Entry, on_done: ReadCallback) -> None:
         """Bring the state of `entry` from disk; a later `poll` calls `on_done` with the state, or with the reason there is none.
@@ -142,7 +106,7 @@ class PromptCacheService:
         )
         reason = None if is_hit else failed or self._explain(prompt)
         if match is not None:
-            self._use(prompt, match)
+            self._use(prompt, match, is_counted=is_counted)
         if is_counted:
             self._count(is_hit, cached_tokens, reason)
         return CacheReport(
@@ -169,6 +133,7 @@ class PromptCacheService:
             self._entries[key] = entry
             self._index(namespace).insert(tokens, entry)
         if kind != "prompt":
+            entry.kind = kind
             self._persist(entry, state)
         if entry.state is None:
             entry.state = state
@@ -177,10 +142,10 @@ class PromptCacheService:
         else:
             self._memory.touch(entry)
 
-    def has(self, namespace: Namespace, tokens: NDArray[np.int32]) -> bool:
-        """Whether exactly `tokens` are stored in memory already."""
+    def has(self, namespace: Namespace, tokens: NDArray[np.int32], kind: EntryKind) -> bool:
+        """Whether exactly `tokens` are in memory already, and not only as the passing "prompt" of another request."""
         entry = self._entries.get(entry_key(namespace.digest, tokens))
-        return entry is not None and entry.state is not None
+        return entry is not None and entry.state is not None and (entry.kind != "prompt" or kind == "prompt")
 
     def shrink_memory(self, max_bytes: int) -> int:
         """Give memory back to live requests: evict until at most `max_bytes` are held. Returns the bytes freed."""
@@ -334,13 +299,13 @@ class PromptCacheService:
         if reason is not None:
             self._misses.count(reason)
 
-    def _use(self, prompt: Prompt, match: Match) -> None:
+    def _use(self, prompt: Prompt, match: Match, *, is_counted: bool) -> None:
         """The entry used and every stored part of it that the prompt repeats count as used now."""
         now = self._clock()
         prefixes = self._index(prompt.namespace).match(prompt.tokens).prefixes
         covered = [entry for entry in prefixes if entry.num_tokens <= match.num_tokens]
         for entry in {id(entry): entry for entry in (match.entry, *covered)}.values():
-            entry.last_used_at, entry.hits = now, entry.hits + 1
+            entry.last_used_at, entry.hits = now, entry.hits + is_counted
             self._memory.touch(entry)
             if entry.is_on_disk and self._disk is not None:
                 self._disk.touch(entry.key)
@@ -407,12 +372,3 @@ class PromptCacheService:
         self._index(entry.namespace).remove(entry.tokens)
         if reason is not None:
             self._misses.remember(entry.namespace, entry.tokens, reason)
-
-
-def _match(entry: Entry, num_tokens: int) -> Match:
-    return Match(entry, num_tokens, "memory" if entry.state is not None else "disk")
-
-
-def _snap(num_tokens: int, cuts: Sequence[int]) -> int:
-    cut = max((cut for cut in cuts if cut <= num_tokens), default=0)
-    return cut if cut and num_tokens - cut <= SNAP_TOKENS else num_tokens

@@ -231,7 +231,7 @@ def decode_head(
         raise SegmentError("mac")
     try:
         header = msgspec.json.decode(raw_header, type=Header)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise SegmentError("header") from error
     if header.key != key:
         raise SegmentError("key")
@@ -287,7 +287,10 @@ def _check_payload(payload: bytes, header: Header) -> None:
         raise SegmentError("payload")
     if any(spec.dtype not in _ITEM_BYTES or min(spec.shape, default=0) < 0 for spec in header.tensors):
         raise SegmentError("tensors")
-    expected = _safetensors_header(header.tensors)
+    try:
+        expected = _safetensors_header(header.tensors)
+    except ValueError as error:
+        raise SegmentError("bounds") from error
     num_bytes = len(expected) + sum(spec.num_bytes for spec in header.tensors)
     if len(payload) != num_bytes or not payload.startswith(expected):
         raise SegmentError("tensors")

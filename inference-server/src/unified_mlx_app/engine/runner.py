@@ -4,13 +4,14 @@ Prefill is always done for one prompt alone and cut at positions that its tokens
 bit for bit the same whatever else runs (measured on CPU; batching a prefill would change the last bits).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import make_prompt_cache
+from numpy.typing import NDArray
 
 from unified_mlx_app.cache.kv import KVState, capture, restore
 from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy
@@ -44,10 +45,10 @@ class Runner:
         """Caches for a new row: empty, or holding the first `num_tokens` tokens of `state`."""
         return restore(state, num_tokens) if state is not None else make_prompt_cache(self.loaded.model)
 
-    def prefill(self, caches: list[Any], tokens: Sequence[int]) -> None:
+    def prefill(self, caches: list[Any], tokens: NDArray[np.int32]) -> None:
         """Run `tokens` of one prompt through the model; returns when their KV state is computed."""
         with mx.stream(self._batch.stream):
-            self.loaded.model(mx.array([tokens]), cache=caches)
+            self.loaded.model(mx.array(tokens)[None], cache=caches)
             mx.eval([cache.state for cache in caches])
 
     def capture(self, caches: list[Any], num_tokens: int) -> KVState:

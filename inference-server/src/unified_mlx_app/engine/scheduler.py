@@ -1,8 +1,8 @@
 """Decides what the engine does next: admits requests, prefills prompts in chunks between decode steps, and ends rows.
 
 Engine thread only. The policy can be read without knowing MLX: runners do the computing, the prompt cache the remembering.
-One turn is one decode step of every model with rows and one prefill chunk, so a long prompt never freezes running streams
-for longer than a chunk takes.
+One turn is one decode step of every model with rows and prefill of about one chunk, so a long prompt never freezes running
+streams for longer than a chunk takes, and a burst of short prompts starts together.
 """
 
 import time
@@ -14,13 +14,21 @@ import numpy as np
 import structlog
 
 from unified_mlx_app.cache.kv import KVState, UnsupportedCacheError
+from unified_mlx_app.cache.lookup import MIN_PROMPT_TOKENS, Prompt
 from unified_mlx_app.cache.prefix_index import common_prefix_length
-from unified_mlx_app.cache.prompt_cache import MIN_PROMPT_TOKENS, Prompt, PromptCacheService
+from unified_mlx_app.cache.prompt_cache import PromptCacheService
 from unified_mlx_app.engine.decoding import Decoder
 from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.sequence import Phase, Request, Sequence, prefill_cuts
-from unified_mlx_app.errors import AppError, DeadlineError, InvalidRequestError, MemoryBudgetError, ShuttingDownError
+from unified_mlx_app.errors import (
+    AppError,
+    DeadlineError,
+    GenerationError,
+    InvalidRequestError,
+    MemoryBudgetError,
+    ShuttingDownError,
+)
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.models.manager import ModelManager
 from unified_mlx_app.types import EntryKind, MissReason
@@ -134,11 +142,16 @@ class Scheduler:
         """Do one turn."""
         self.totals.turns += 1
         self._expire()
-        self._admit()
         for runner in list(self._runners.values()):
             if runner.num_rows:
                 self.totals.generated_tokens += self._decoder.step(runner)
-        self._prefill_one()
+        budget_tokens = self._chunk_tokens
+        while budget_tokens > 0:
+            self._admit()
+            done_tokens = self._prefill_one(budget_tokens)
+            if not done_tokens:
+                break
+            budget_tokens -= done_tokens
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -269,24 +282,32 @@ class Scheduler:
         queue_seconds = time.monotonic() - request.arrived_at
         self._emit(Started(request_id=request.request_id, cache=report, queue_seconds=queue_seconds))
 
-    def _prefill_one(self) -> None:
-        """One chunk of one prompt: the one with least to do, or on every other turn the oldest, so that none starves."""
+    def _prefill_one(self, budget_tokens: int) -> int:
+        """One chunk of one prompt: the one with least to do, or on every other turn the oldest, so that none starves.
+
+        Returns the number of tokens processed, at least 1 for a prompt that was wholly cached; 0 if there is none to prefill,
+        or if this turn has begun and the chunk would exceed what is left of it.
+        """
         prefilling = [request for request in self._active.values() if request.phase is Phase.PREFILLING]
         if not prefilling:
-            return
+            return 0
         by_size = min(prefilling, key=lambda request: request.remaining_tokens)
         request = prefilling[0] if self.totals.turns % 2 else by_size
+        cut = request.next_cut(self._chunk_tokens) if request.remaining_tokens > 0 else request.position
+        num_tokens = cut - request.position
+        if budget_tokens < min(num_tokens, self._chunk_tokens):
+            return 0
         try:
-            self._prefill_chunk(request)
+            self._prefill_to(request, cut)
         except (RuntimeError, ValueError, MemoryError) as error:
             log.exception("prefill_failed", request_id=request.request_id)
-            self._fail(request, AppError(f"the prompt could not be processed: {error}"))
+            self._fail(request, GenerationError(f"the prompt could not be processed: {error}"))
+        return max(1, num_tokens)
 
-    def _prefill_chunk(self, request: Request) -> None:
+    def _prefill_to(self, request: Request, cut: int) -> None:
         assert request.runner is not None
-        if request.remaining_tokens > 0:
-            cut = request.next_cut(self._chunk_tokens)
-            request.runner.prefill(request.caches, request.tokens[request.position : cut].tolist())
+        if cut > request.position:
+            request.runner.prefill(request.caches, request.tokens[request.position : cut])
             request.position = cut
             self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
             self._store_boundary(request)
@@ -322,9 +343,9 @@ class Scheduler:
         assert request.runner is not None
         assert request.prompt is not None
         tokens = request.tokens[: request.position]
-        if not self._cache.enabled or len(tokens) < MIN_PROMPT_TOKENS - 1 or self._cache.has(request.prompt.namespace, tokens):
-            return
-        self._keep(request, request.caches, tokens, kind)
+        is_worth_it = self._cache.enabled and len(tokens) >= MIN_PROMPT_TOKENS - 1
+        if is_worth_it and not self._cache.has(request.prompt.namespace, tokens, kind):
+            self._keep(request, request.caches, tokens, kind)
 
     def _keep(self, request: Request, caches: list[object], tokens: np.ndarray, kind: EntryKind) -> None:
         assert request.runner is not None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unified_mlx_app.cache.prompt_cache import Match, Prompt
+from unified_mlx_app.cache.lookup import Match, Prompt
 from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream

@@ -1,7 +1,8 @@
 """The process that fetches one model from the Hugging Face Hub.
 
-`python -m unified_mlx_app.models.hub_fetch REPO CACHE [ENDPOINT]`. It writes one JSON object a line to standard output (`Planned`, `Progressed`, then `Fetched` or `Failed`). It is a process
-of its own so that it can be killed at any time and takes no time from the event loop.
+`python -m unified_mlx_app.models.hub_fetch REPO CACHE [ENDPOINT]` writes one JSON object a line to standard output:
+`Planned`, `Progressed`, then `Fetched` or `Failed`. It is a process of its own so that it can be killed at any time and
+takes no time from the event loop.
 """
 
 import errno

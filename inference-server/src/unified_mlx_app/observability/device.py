@@ -36,6 +36,11 @@ def memory_counters() -> MemoryCounters:
     return MemoryCounters(mx.get_active_memory(), mx.get_cache_memory(), mx.get_peak_memory())
 
 
+def limit_buffer_pool(num_bytes: int) -> None:
+    """Bound the freed buffers that MLX keeps for reuse; its own default may hold almost the whole device."""
+    mx.set_cache_limit(num_bytes)
+
+
 def release_unused_memory() -> None:
     """Give back what unloaded models held: Python's references first, then MLX's buffer pool."""
     gc.collect()

@@ -6,17 +6,17 @@ A part's end is found by comparing renderings, never by searching for words, so 
 import asyncio
 import json
 import multiprocessing
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WorkTimeoutError
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import structlog
 from pebble import ProcessExpired, ProcessPool
-from tokenizers import Encoding
 
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
 from unified_mlx_app.services import template_worker
@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+PartKind = Literal["system", "turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,8 @@ class ChatTemplates:
 
     async def start(self) -> None:
         """Start the processes, which takes seconds, in the background; a rendering that comes earlier waits for them."""
-        context = multiprocessing.get_context("forkserver")
-        # What the fork server has imported, a process that replaces a killed one need not import again.
-        context.set_forkserver_preload(["transformers.utils.chat_template_utils", template_worker.__name__])
+        context: Any = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_preloaded_modules())
         self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=template_worker.limit_memory)
         self._pool.schedule(template_worker.render, args=(RenderJob("", [{}], None, {}),), kwargs={"with_layout": False})
 
@@ -90,8 +90,9 @@ class ChatTemplates:
         rendering = await self._run(template_worker.render, job, with_layout=layout is None)
         if layout is None and rendering.layout is not None:
             layout = self._remember(key, rendering.layout)
-        encoding = await tokenizer.encode_with_offsets(rendering.text, add_special_tokens=False, param="messages")
-        return RenderedPrompt(encoding.ids, _boundaries(rendering.text, encoding, layout), rendering.text)
+        ends = _part_ends(rendering.text, layout)
+        token_ids, counts = await tokenizer.encode_chat(rendering.text, char_ends=list(ends.values()))
+        return RenderedPrompt(token_ids, _boundaries(dict(zip(ends, counts, strict=True)), len(token_ids)), rendering.text)
 
     async def locate(
         self,
@@ -109,9 +110,8 @@ class ChatTemplates:
         """
         tokenizer = await self._tokenizers.get(spec)
         job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
-        encoding = await tokenizer.encode_with_offsets(prompt.text, add_special_tokens=False, param="messages")
-        chars = encoding.token_to_chars(token_index) if 0 <= token_index < len(encoding) else None
-        return await self._run(template_worker.find_message, job, chars[0]) if chars else None
+        char_index = await tokenizer.char_of_token(prompt.text, token_index)
+        return None if char_index is None else await self._run(template_worker.find_message, job, char_index)
 
     def _remember(self, key: str, layout: Layout) -> Layout:
         self._layouts[key] = layout
@@ -135,6 +135,16 @@ class ChatTemplates:
             log.warning("template_process_killed", limit_seconds=RENDER_SECONDS)
             message = f"The model's chat template took longer than {RENDER_SECONDS:g} s on the messages."
             raise InvalidRequestError(message, param="messages") from error
+
+
+def _preloaded_modules() -> list[str]:
+    """What the fork server imports once, so that a process which replaces a killed one starts in milliseconds.
+
+    Every process runs the main module again under another name, hence that module and all it imports belong here too.
+    """
+    main = sys.modules["__main__"].__spec__
+    own_main = [main.name] if main and main.name.startswith("unified_mlx_app.") else []
+    return ["transformers.utils.chat_template_utils", template_worker.__name__, *own_main]
 
 
 def _job(
@@ -168,24 +178,20 @@ def _layout_key(job: RenderJob) -> str:
     return sha256(json.dumps(seen, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def _boundaries(text: str, encoding: Encoding, layout: Layout | None) -> list[Boundary]:
-    """Ends of the system part and of the last turn that are real prefixes of this prompt's tokens."""
-    if layout is None:
-        return []
-    ends: dict[int, Boundary] = {}
-    if layout.generation_prompt and text.endswith(layout.generation_prompt):
-        end = _tokens_before(len(text) - len(layout.generation_prompt), encoding)
-        ends[end] = Boundary(kind="turn", end_tokens=end)
-    if layout.system_text and text.startswith(layout.system_text):
-        end = _tokens_before(len(layout.system_text), encoding)
-        ends[end] = Boundary(kind="system", end_tokens=end)
-    return [ends[end] for end in sorted(ends) if 0 < end < len(encoding)]
+def _part_ends(text: str, layout: Layout | None) -> dict[PartKind, int]:
+    """Characters at which the parts of this very prompt end; a part that is not in it as expected has none."""
+    ends: dict[PartKind, int] = {}
+    if layout and layout.system_text and text.startswith(layout.system_text):
+        ends["system"] = len(layout.system_text)
+    if layout and layout.generation_prompt and text.endswith(layout.generation_prompt):
+        ends["turn"] = len(text) - len(layout.generation_prompt)
+    return ends
 
 
-def _tokens_before(char_index: int, encoding: Encoding) -> int:
-    """How many leading tokens lie wholly before a character; a token across the border is not one of them."""
-    token = encoding.char_to_token(char_index)
-    if token is not None:
-        return token
-    # A normalizer dropped that character: count by the tokens' own ends.
-    return sum(1 for _, end in encoding.offsets if end <= char_index)
+def _boundaries(counts: dict[PartKind, int], num_tokens: int) -> list[Boundary]:
+    """In order; of two with the same end the system part's, none that is empty or is the whole prompt."""
+    by_end: dict[int, Boundary] = {}
+    for kind, end in counts.items():
+        if 0 < end < num_tokens:
+            by_end.setdefault(end, Boundary(kind=kind, end_tokens=end))
+    return [by_end[end] for end in sorted(by_end)]

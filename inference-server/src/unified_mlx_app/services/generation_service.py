@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -19,13 +20,22 @@ from unified_mlx_app.engine.messages import Generate, Started
 from unified_mlx_app.errors import ContextLengthError, GenerationError, InvalidRequestError
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.metrics import Metrics
-from unified_mlx_app.services.chat_template import ChatTemplates
+from unified_mlx_app.services.chat_template import ChatTemplates, RenderedPrompt
 from unified_mlx_app.services.event_streams import EngineEvents, MeasuredEvents, MergedEvents, ReplayedEvents, Running
 from unified_mlx_app.services.generation import ChatPrompt, Generation, GenerationRequest, Prompt
 from unified_mlx_app.services.tokenizers import LoadedTokenizer, Tokenizers
-from unified_mlx_app.types import JSON, Boundary, CacheReport, ModelSpec, SamplingParams
+from unified_mlx_app.types import JSON, CacheReport, ModelSpec, SamplingParams
 
 _PREVIEW_CHARS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One prompt ready for the engine; `rendered` is set for a conversation."""
+
+    command: Generate
+    prompt: Prompt
+    rendered: RenderedPrompt | None
 
 
 class GenerationService:
@@ -58,16 +68,14 @@ class GenerationService:
         arrived_at = time.perf_counter()
         resolved = await self._registry.resolve(request.model)
         tokenizer = await self._tokenizers.get(resolved.spec)
-        commands = [await self._prepare(prompt, request, resolved.spec, tokenizer) for prompt in request.prompts]
-        starts = [
-            partial(self._run, command, prompt, arrived_at) for command, prompt in zip(commands, request.prompts, strict=True)
-        ]
+        prepared = [await self._prepare(prompt, request, resolved.spec, tokenizer) for prompt in request.prompts]
+        starts = [partial(self._run, one, arrived_at) for one in prepared]
         merged = MergedEvents(starts, request.num_choices) if len(starts) > 1 else None
         running = await (merged.start() if merged else starts[0]())
         return Generation(
             model=resolved.spec,
             tokenizer=tokenizer,
-            prompt_tokens=sum(len(command.prompt) for command in commands),
+            prompt_tokens=sum(len(one.command.prompt) for one in prepared),
             num_choices=request.num_choices,
             fallback_reason=resolved.fallback_reason,
             cache=running.cache,
@@ -105,41 +113,32 @@ class GenerationService:
                 report = event.cache
         return command, report
 
-    async def _prepare(self, prompt: Prompt, request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer) -> Generate:
-        token_ids, boundaries = await self._tokenize(prompt, spec, tokenizer)
+    async def _prepare(
+        self, prompt: Prompt, request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer
+    ) -> _Prepared:
+        rendered = None
+        if isinstance(prompt, ChatPrompt):
+            rendered = await self._templates.render(spec, prompt.messages, tools=None, template_kwargs=prompt.template_kwargs)
+            token_ids = rendered.token_ids
+        elif isinstance(prompt.content, list):
+            token_ids = prompt.content
+        else:
+            token_ids = await tokenizer.encode(prompt.content, add_special_tokens=True)
         _check_token_ids(token_ids, request.sampling, tokenizer)
-        param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
-        remaining = _remaining_tokens(token_ids, spec, tokenizer, param=param)
-        sampling = request.sampling
-        if remaining is not None and sampling.max_tokens > remaining:
-            if request.max_tokens_param is not None:
-                raise ContextLengthError(
-                    f"This model's maximum context length is {remaining + len(token_ids)} tokens. You asked for "
-                    f"{sampling.max_tokens + len(token_ids)} tokens ({len(token_ids)} in the {param}, {sampling.max_tokens} in "
-                    f"the completion). Shorten the {param} or lower {request.max_tokens_param}.",
-                    param=request.max_tokens_param,
-                )
-            sampling = msgspec.structs.replace(sampling, max_tokens=remaining)
-        return Generate(
+        command = Generate(
             request_id=uuid.uuid4().hex,
             model=spec,
             prompt=token_ids,
-            sampling=sampling,
-            boundaries=boundaries,
+            sampling=_fitted_sampling(token_ids, request, spec, tokenizer),
+            boundaries=rendered.boundaries if rendered else [],
             num_choices=request.num_choices,
             preview=_preview(prompt),
             deadline_seconds=self._settings.request_timeout_seconds,
         )
+        return _Prepared(command, prompt, rendered)
 
-    async def _tokenize(self, prompt: Prompt, spec: ModelSpec, tokenizer: LoadedTokenizer) -> tuple[list[int], list[Boundary]]:
-        if isinstance(prompt, ChatPrompt):
-            rendered = await self._templates.render(spec, prompt.messages, tools=None, template_kwargs=prompt.template_kwargs)
-            return list(rendered.token_ids), list(rendered.boundaries)
-        if isinstance(prompt.content, list):
-            return prompt.content, []
-        return await tokenizer.encode(prompt.content, add_special_tokens=True), []
-
-    async def _run(self, command: Generate, prompt: Prompt, arrived_at: float) -> Running:
+    async def _run(self, prepared: _Prepared, arrived_at: float) -> Running:
+        command = prepared.command
         key = None
         if self._responses is not None and is_deterministic(command):
             key = response_key(command, await asyncio.to_thread(model_state, command.model))
@@ -151,7 +150,7 @@ class GenerationService:
         events = self._engine.generate(command)
         try:
             started = await _started(events)
-            explanation = await self._explain(command, prompt, started.cache)
+            explanation = await self._explain(prepared, started.cache)
         except BaseException:
             await events.aclose()
             raise
@@ -166,17 +165,22 @@ class GenerationService:
         )
         return Running(started.cache, explanation, measured)
 
-    async def _explain(self, command: Generate, prompt: Prompt, report: CacheReport) -> str | None:
+    async def _explain(self, prepared: _Prepared, report: CacheReport) -> str | None:
         """Why the prompt was not found in the cache, such as `diverged; token=412; message=1`; None on a hit."""
         if report.miss_reason is None:
             return None
         if report.miss_reason != "diverged" or report.diverged_at_token is None:
             return report.miss_reason
         explanation = f"diverged; token={report.diverged_at_token}"
-        if not isinstance(prompt, ChatPrompt):
+        if not isinstance(prepared.prompt, ChatPrompt) or prepared.rendered is None:
             return explanation
         message = await self._templates.locate(
-            command.model, prompt.messages, None, prompt.template_kwargs, command.prompt, report.diverged_at_token
+            prepared.command.model,
+            prepared.prompt.messages,
+            tools=None,
+            template_kwargs=prepared.prompt.template_kwargs,
+            prompt=prepared.rendered,
+            token_index=report.diverged_at_token,
         )
         return explanation if message is None else f"{explanation}; message={message}"
 
@@ -210,11 +214,31 @@ def _remaining_tokens(token_ids: list[int], spec: ModelSpec, tokenizer: LoadedTo
     return limit - len(token_ids)
 
 
+def _fitted_sampling(
+    token_ids: list[int], request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer
+) -> SamplingParams:
+    """The request's sampling within the model's context: the server's default limit shrinks, a client's own is an error."""
+    param = "messages" if isinstance(request.prompts[0], ChatPrompt) else "prompt"
+    remaining = _remaining_tokens(token_ids, spec, tokenizer, param=param)
+    max_tokens = request.sampling.max_tokens
+    if remaining is None or max_tokens <= remaining:
+        return request.sampling
+    if request.max_tokens_param is None:
+        return msgspec.structs.replace(request.sampling, max_tokens=remaining)
+    raise ContextLengthError(
+        f"This model's maximum context length is {remaining + len(token_ids)} tokens. You asked for "
+        f"{max_tokens + len(token_ids)} tokens ({len(token_ids)} in the {param}, {max_tokens} in the completion). "
+        f"Shorten the {param} or lower {request.max_tokens_param}.",
+        param=request.max_tokens_param,
+    )
+
+
 def _preview(prompt: Prompt) -> str:
     """The beginning of the prompt as operators see it in the list of cache entries."""
-    if isinstance(prompt, ChatPrompt):
-        return str(prompt.messages[0].get("content", ""))[:_PREVIEW_CHARS]
-    return prompt.content[:_PREVIEW_CHARS] if isinstance(prompt.content, str) else ""
+    content = prompt.messages[0].get("content") if isinstance(prompt, ChatPrompt) else prompt.content
+    if isinstance(content, list):
+        content = " ".join(str(part["text"]) for part in content if isinstance(part, dict))
+    return (content or "")[:_PREVIEW_CHARS]
 
 
 def _fingerprint(spec: ModelSpec) -> str:

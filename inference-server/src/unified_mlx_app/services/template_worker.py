@@ -6,7 +6,6 @@ Only `chat_template.py` may send work here. Time is limited from outside, by kil
 import contextlib
 import sys
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ class RenderJob:
 
     template: str
     messages: Messages
-    tools: list[dict[str, Any]] | None
+    tools: list[Any] | None
     variables: dict[str, Any]
 
 
@@ -87,7 +86,7 @@ def _content_start(job: RenderJob, index: int, text: str) -> int:
     message = job.messages[index]
     other = "\ue000" + str(message.get("content") or "")
     changed = [*job.messages[:index], {**message, "content": other}, *job.messages[index + 1 :]]
-    return len(commonprefix([text, _render(job, changed, is_prompt=True)]))
+    return len(_shared_prefix(text, _render(job, changed, is_prompt=True)))
 
 
 def _render(job: RenderJob, messages: Messages, *, is_prompt: bool) -> str:
@@ -129,7 +128,7 @@ def _layout(job: RenderJob) -> Layout:
         first, second = (_render(job, _dummy(system, next_role, content), is_prompt=False) for content in ("Aa", "Bb"))
     except TemplateError:
         return Layout("", "")
-    shared = commonprefix([first, second])
+    shared = _shared_prefix(first, second)
     if _is_turn_header(job, shared, is_likely=not system and not job.tools):
         shared = ""
     with contextlib.suppress(TemplateError):
@@ -165,4 +164,13 @@ def _is_turn_header(job: RenderJob, shared: str, *, is_likely: bool) -> bool:
         first, second = (_render(bare, [*turns[:2], {"role": "user", "content": end}], is_prompt=False) for end in ("Aa", "Bb"))
     except TemplateError:
         return is_likely
-    return commonprefix([first, second]).endswith(header)
+    return _shared_prefix(first, second).endswith(header)
+
+
+def _shared_prefix(first: str, second: str) -> str:
+    """The longest text that both begin with."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if first[:middle] == second[:middle] else (low, middle - 1)
+    return first[:low]

@@ -1,13 +1,14 @@
-"""The tokenizers of the models: loaded from their folders without running any code of theirs, kept, and shared by all requests."""
+"""The tokenizers of the models: loaded from their folders without running code of theirs, kept, and shared by requests."""
 
 import asyncio
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 from transformers import AutoTokenizer
@@ -34,6 +35,8 @@ _FILES = (
     "generation_config.json",
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -75,14 +78,36 @@ class LoadedTokenizer:
 
     async def encode(self, text: str, *, add_special_tokens: bool, param: str = "prompt") -> list[int]:
         """Token ids of `text`. Raises InvalidRequestError, naming `param`, when it is too long or is not Unicode text."""
-        return (await self.encode_with_offsets(text, add_special_tokens=add_special_tokens, param=param)).ids
-
-    async def encode_with_offsets(self, text: str, *, add_special_tokens: bool, param: str = "prompt") -> Encoding:
-        """Like `encode`, and the result also knows which characters of `text` each token stands for."""
         check_text(text, param=param)
-        if len(text) <= INLINE_CHARACTERS:
-            return self.backend.encode(text, add_special_tokens=add_special_tokens)
-        return await asyncio.to_thread(self.backend.encode, text, add_special_tokens=add_special_tokens)
+        return await _off_loop(text, self._encode, text, add_special_tokens=add_special_tokens)
+
+    async def encode_chat(self, text: str, *, char_ends: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Token ids of a rendered chat, and for each of `char_ends` how many leading tokens lie wholly before that character.
+
+        Raises InvalidRequestError with param `messages` like `encode`.
+        """
+        check_text(text, param="messages")
+        return await _off_loop(text, self._encode_chat, text, char_ends)
+
+    async def char_of_token(self, text: str, token_index: int) -> int | None:
+        """Where in a rendered chat the text of a token begins; None when there is no such token."""
+        return await _off_loop(text, self._char_of_token, text, token_index)
+
+    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self._encoding(text, add_special_tokens=add_special_tokens).ids
+
+    def _encoding(self, text: str, *, add_special_tokens: bool) -> Encoding:
+        """tokenizers 0.23 gives up the interpreter's lock in `encode_batch` and keeps it in `encode`."""
+        return self.backend.encode_batch([text], add_special_tokens=add_special_tokens)[0]
+
+    def _encode_chat(self, text: str, char_ends: Sequence[int]) -> tuple[list[int], list[int]]:
+        encoding = self._encoding(text, add_special_tokens=False)
+        return encoding.ids, [_tokens_before(char_end, encoding) for char_end in char_ends]
+
+    def _char_of_token(self, text: str, token_index: int) -> int | None:
+        encoding = self._encoding(text, add_special_tokens=False)
+        chars = encoding.token_to_chars(token_index) if 0 <= token_index < len(encoding) else None
+        return chars[0] if chars else None
 
     def decode(self, token_ids: list[int]) -> str:
         """Text of the tokens, control tokens included."""
@@ -100,6 +125,19 @@ class LoadedTokenizer:
         if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
             return bytes.fromhex(token[3:5])
         return token.replace("▁", " ").encode()
+
+
+async def _off_loop(text: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return function(*args, **kwargs) if len(text) <= INLINE_CHARACTERS else await asyncio.to_thread(function, *args, **kwargs)
+
+
+def _tokens_before(char_end: int, encoding: Encoding) -> int:
+    """A token across the border is not one of them, nor is any that follows it."""
+    token = encoding.char_to_token(char_end)
+    if token is not None:
+        return token
+    # The text ends there, or a normalizer dropped that character: count by the tokens' own ends.
+    return sum(1 for _, end in encoding.offsets if end <= char_end)
 
 
 def check_text(text: str, *, param: str) -> None:
