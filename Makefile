@@ -41,13 +41,14 @@ format: setup ## format and mend what ruff can
 	$(BIN)/ruff format .
 
 bench: setup ## measure and compare; results go to bench/results (make bench ARGS=…)
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python bench/inference.py $(ARGS)
 
 openapi: setup ## write each service's openapi.json
 	$(BIN)/python scripts/export_openapi.py
 
 migrate: setup ## bring the databases' tables up to date
-	$(call each_member,alembic upgrade head,.venv/bin/alembic upgrade head)
+	@url="$${DATABASE_URL:-$$(sed -n 's/^DATABASE_URL=//p' .env 2>/dev/null)}"; \
+	for member in $(patsubst %/alembic.ini,%,$(wildcard */alembic.ini)); do (cd $$member && .venv/bin/alembic $${url:+-x "url=$$url"} upgrade head) || exit 1; done
 
 hooks: setup ## install the git hooks
 	$(BIN)/pre-commit install

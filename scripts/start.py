@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from honcho import environ, manager
+from honcho.compat import ProcessManager
 from honcho.printer import Message, Printer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,11 +23,20 @@ ROOT = Path(__file__).resolve().parent.parent
 manager.KILL_WAIT = 40
 
 
+class ServiceSignals(ProcessManager):
+    """Asks a service alone to stop, not its whole process group: it is for the service to stop its children, in its order."""
+
+    def terminate(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 class Platform(manager.Manager):
     """The processes of the Procfile."""
 
     def __init__(self, printer: Printer) -> None:
         super().__init__(printer)
+        self._procmgr = ServiceSignals()
         self._asked_at = 0.0
 
     def terminate(self) -> None:
@@ -74,7 +84,7 @@ def environment() -> dict[str, str]:
 @contextmanager
 def own_terminal() -> Iterator[None]:
     """Take Ctrl-C for ourselves alone, so that `make`, our parent, ends with our exit status and not with its own error."""
-    fd, group = sys.stdin.fileno(), os.getpgrp()
+    fd, group = 0, os.getpgrp()  # standard input
     if not os.isatty(fd) or os.tcgetpgrp(fd) != group or group == os.getpid():
         yield
         return

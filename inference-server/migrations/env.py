@@ -8,7 +8,6 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
-
 from unified_mlx_app.db import BUSY_TIMEOUT_MILLISECONDS, VERSION_TABLE, async_url, metadata
 from unified_mlx_app.models import served_model
 

@@ -1,14 +1,18 @@
 """Makes `fixtures` and the repository's `scripts` importable in tests and loads the shared fixtures."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+# Before MLX is imported: the first use of each compiled kernel would run the C++ compiler for seconds.
+os.environ["MLX_DISABLE_COMPILE"] = "1"
+
 _TESTS = Path(__file__).parent
 sys.path[:0] = [str(_TESTS), str(_TESTS.parent.parent / "scripts")]
 
-pytest_plugins = ["fixtures.models", "fixtures.postgres", "fixtures.tokenizer_folders"]
+pytest_plugins = ["fixtures.models", "fixtures.kv_models", "fixtures.hub", "fixtures.postgres", "fixtures.server", "fixtures.tokenizer_folders"]
 
 
 @pytest.fixture(scope="session")

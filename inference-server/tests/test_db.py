@@ -18,11 +18,9 @@ from unified_mlx_app.models.served_model import ServedModel
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
-    if request.param == "sqlite":
-        return async_url(f"sqlite:///{tmp_path}/hub.db")
-    return async_url(request.getfixturevalue("postgres_url"))
+@pytest.fixture
+def url(database_url: str) -> URL:
+    return async_url(database_url)
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ Revises:
 """
 
 import sqlalchemy as sa
+import unified_mlx_app.db
 from alembic import op
 from sqlalchemy.dialects import postgresql
-
-import unified_mlx_app.db
 
 revision = "0001"
 down_revision = None

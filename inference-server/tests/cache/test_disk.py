@@ -1,50 +1,16 @@
-"""The disk tier at work: what is written comes back, what does not fit goes in the right order, two servers share a folder."""
+"""The disk tier at work: what is written comes back, also after a restart and beside a second server."""
 
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.segments import StoreClient, make_chain, place
+from fixtures.segments import Open, keys_on_disk, make_chain, names, place
 from unified_mlx_app.cache.disk import ReadDone, ReadFailed, Removed, WriteFailed, Written
 from unified_mlx_app.cache.disk_io import segment_path
-from unified_mlx_app.cache.segment import Segment
-
-Open = Callable[..., StoreClient]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "prompts"
-
-
-@pytest.fixture
-def open_store(folder: Path) -> Iterator[Open]:
-    clients: list[StoreClient] = []
-
-    def make(**kwargs: int) -> StoreClient:
-        clients.append(StoreClient(folder, **kwargs))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def keys_on_disk(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("*.kv")}
-
-
-def file_bytes(folder: Path, segments: list[Segment]) -> int:
-    return sum(segment_path(folder, segment.key).stat().st_size for segment in segments)
 
 
 def test_chain_written_comes_back_whole(open_store: Open) -> None:
@@ -142,119 +108,12 @@ def test_same_key_is_not_written_twice_but_marked_as_used(open_store: Open, fold
     assert client.store.num_entries == 1
 
 
-def test_use_is_kept_as_mtime_for_the_whole_chain(open_store: Open, folder: Path) -> None:
-    client = open_store()
-    chain = make_chain(1, (16, 16))
-    client.write(chain)
-    client.clock.now += 1000
-
-    client.store.touch(chain[1].key)
-    client.close()
-
-    assert {segment_path(folder, segment.key).stat().st_mtime for segment in chain} == {client.clock.now}
-
-
-def test_quota_evicts_least_recently_used_first(open_store: Open, folder: Path) -> None:
-    a, b, c, d = (make_chain(seed)[0] for seed in range(4))
-    probe = open_store()
-    probe.write([a])
-    size = file_bytes(folder, [a])
-    probe.close()
-    client = open_store(max_bytes=3 * size + size // 2)
-    client.write([b, c])
-
-    assert client.has([a])  # now the one used last
-    client.clock.now += 1
-    client.write([d])
-
-    assert keys_on_disk(folder) == {a.key, c.key, d.key}
-    assert client.wait_for_kind(Removed) == Removed((b.key,), "evicted")
-    assert client.store.evictions == 1
-    assert client.store.num_bytes == file_bytes(folder, [a, c, d])
-
-
-def test_parent_outlives_its_children(open_store: Open, folder: Path) -> None:
-    chain = make_chain(1, (16, 16, 16))
-    others = [make_chain(seed)[0] for seed in (2, 3, 4)]
-    probe = open_store()
-    probe.write(chain)
-    size = max(path.stat().st_size for path in folder.glob("*.kv"))
-    probe.close()
-    client = open_store(max_bytes=4 * size)
-
-    evicted: list[str] = []
-    for other in others:
-        client.write([other])
-        for key in (segment.key for segment in chain):
-            if not segment_path(folder, key).exists() and key not in evicted:
-                evicted.append(key)
-
-    assert evicted == [chain[2].key, chain[1].key]
-    assert client.has(chain[:1])
-
-
-def test_new_child_never_evicts_what_it_builds_upon(open_store: Open, folder: Path) -> None:
-    chain = make_chain(1, (16, 16, 16, 16))
-    probe = open_store()
-    probe.write(chain[:1])
-    size = file_bytes(folder, chain[:1])
-    probe.close()
-    client = open_store(max_bytes=3 * size + size // 2)
-
-    outcomes = client.write(chain[1:])
-
-    assert [type(outcome) for outcome in outcomes] == [Written, Written, WriteFailed]
-    assert outcomes[2] == WriteFailed(chain[3].key, "no_room")
-    assert client.has(chain[:3])
-
-
-def test_segment_larger_than_the_quota_evicts_nothing(open_store: Open) -> None:
-    client = open_store(max_bytes=10_000)
-    small, large = make_chain(1), make_chain(2, tensor_bytes=20_000)
-    client.write(small)
-
-    assert client.write(large) == [WriteFailed(large[0].key, "no_room")]
-    assert client.has(small)
-    assert client.store.write_errors == 0
-
-
 def test_child_without_its_parent_is_refused(open_store: Open, folder: Path) -> None:
     client = open_store()
     chain = make_chain(1, (16, 16))
 
     assert client.write(chain[1:]) == [WriteFailed(chain[1].key, "parent_missing")]
     assert not keys_on_disk(folder)
-
-
-def test_useless_files_count_against_the_quota_and_go_first(open_store: Open, folder: Path) -> None:
-    old, new, orphan = make_chain(1)[0], make_chain(2)[0], make_chain(3, (16, 16))[1]
-    place(folder, [old, orphan])
-    foreign = segment_path(folder, "f" * 64)
-    foreign.write_bytes(b"MLXHUBKV" + (99).to_bytes(4, "little") + bytes(500))
-    sizes = [path.stat().st_size for path in folder.glob("*.kv")]
-    os.utime(segment_path(folder, old.key), (1, 1))
-    client = open_store(max_bytes=sum(sizes) + 10)
-    assert [info.key for info in client.opened] == [old.key]
-    assert client.store.num_bytes == sum(sizes)
-    assert client.store.quarantined == 0
-
-    client.write([new])
-
-    assert keys_on_disk(folder) == {old.key, new.key}
-
-
-def test_clock_set_back_does_not_turn_the_order_around(open_store: Open, folder: Path) -> None:
-    a, b, c = (make_chain(seed)[0] for seed in range(3))
-    client = open_store()
-    client.write([a])
-    size = file_bytes(folder, [a])
-    client.close()
-    client = open_store(max_bytes=2 * size + size // 2)
-    client.clock.now -= 3600
-
-    client.write([b, c])
-
-    assert keys_on_disk(folder) == {b.key, c.key}
 
 
 def test_delete_removes_the_subtree_only(open_store: Open, folder: Path) -> None:
@@ -283,118 +142,6 @@ def test_clear_leaves_nothing_of_a_prompt(open_store: Open, folder: Path) -> Non
 
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / ".key"]
     assert client.store.num_entries == client.store.num_bytes == 0
-
-
-def test_damaged_segment_is_quarantined_with_its_subtree_and_can_be_written_again(open_store: Open, folder: Path) -> None:
-    client = open_store()
-    chain = make_chain(1, (16, 16, 16))
-    client.write(chain)
-    path = segment_path(folder, chain[1].key)
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 1
-    path.write_bytes(data)
-
-    reply = client.read(chain)
-
-    assert isinstance(reply, ReadFailed)
-    assert (reply.reason, reply.bad_key) == ("corrupt", chain[1].key)
-    assert client.wait_for_kind(Removed) == Removed((chain[2].key, chain[1].key), "corrupt")
-    assert keys_on_disk(folder) == {chain[0].key}
-    assert names(folder / "quarantine") == {f"{chain[1].key}.kv"}
-    assert client.store.quarantined == 1
-    client.write(chain)
-    assert client.has(chain)
-
-
-@pytest.mark.parametrize("damage", ["truncated", "zeros", "empty", "link", "folder", "pipe", "swapped"])
-def test_damaged_head_is_quarantined_at_start(open_store: Open, folder: Path, tmp_path: Path, damage: str) -> None:
-    good, bad = make_chain(1)[0], make_chain(2, (16, 16))
-    place(folder, [good, *bad])
-    path = segment_path(folder, bad[0].key)
-    data = path.read_bytes()
-    path.unlink()
-    match damage:
-        case "truncated":
-            path.write_bytes(data[:100])
-        case "zeros":
-            path.write_bytes(data[:40].ljust(len(data), b"\0"))
-        case "empty":
-            path.touch()
-        case "link":
-            (tmp_path / "elsewhere").write_bytes(data)
-            path.symlink_to(tmp_path / "elsewhere")
-        case "folder":
-            path.mkdir()
-        case "pipe":
-            os.mkfifo(path)
-        case _:
-            path.write_bytes(segment_path(folder, good.key).read_bytes())
-
-    client = open_store()
-
-    assert [info.key for info in client.opened] == [good.key]
-    assert client.store.quarantined == 1
-    assert path.name in names(folder / "quarantine")
-    assert path.name not in names(folder)
-
-
-def test_quarantine_keeps_the_newest_within_its_cap(open_store: Open, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chains = [make_chain(seed) for seed in range(4)]
-    client = open_store()
-    client.write([chain[0] for chain in chains])
-    size = file_bytes(folder, [chains[0][0]])
-    monkeypatch.setattr("unified_mlx_app.cache.disk_folder.QUARANTINE_BYTES", 2 * size)
-
-    for chain in chains:
-        path = segment_path(folder, chain[0].key)
-        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-        assert isinstance(client.read(chain), ReadFailed)
-
-    assert names(folder / "quarantine") == {f"{chain[0].key}.kv" for chain in chains[2:]}
-    assert client.store.quarantined == 4
-
-
-def test_segment_removed_behind_our_back_is_missing(open_store: Open, folder: Path) -> None:
-    client = open_store()
-    chain = make_chain(1, (16, 16))
-    client.write(chain)
-    segment_path(folder, chain[0].key).unlink()
-
-    reply = client.read(chain)
-
-    assert isinstance(reply, ReadFailed)
-    assert (reply.reason, reply.bad_key) == ("missing", chain[0].key)
-    assert client.store.quarantined == 0
-    assert client.wait_for_kind(Removed).reason == "evicted"
-
-
-@pytest.mark.parametrize("key", ["", "../" + "a" * 61, "A" * 64, "a" * 63, "a" * 64 + "\n", "/etc/passwd"])
-def test_names_that_are_no_keys_reach_no_file(open_store: Open, folder: Path, key: str) -> None:
-    client = open_store()
-    outside = folder.parent / "a.kv"
-    outside.write_bytes(b"mine")
-
-    client.store.delete([key])
-    client.store.touch(key)
-    client.store.read(7, [key])
-
-    assert client.wait_for_kind(ReadFailed).reason == "missing"
-    client.close()
-    assert outside.read_bytes() == b"mine"
-
-
-def test_foreign_files_in_the_folder_are_left_alone(open_store: Open, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    foreign = {"notes.txt", "short.kv", "digests.json", ".hidden"}
-    for name in foreign:
-        (folder / name).write_bytes(b"mine")
-    client = open_store()
-    client.write(make_chain(1))
-
-    client.store.clear()
-    client.close()
-
-    assert names(folder) == {*foreign, ".key"}
 
 
 def test_read_waits_for_a_write_that_it_needs(open_store: Open) -> None:
@@ -522,34 +269,6 @@ def test_same_tokens_cut_elsewhere_are_read_by_what_lies_on_disk(open_store: Ope
     reply = second.read(cut)
     assert isinstance(reply, ReadDone)
     assert [segment.info.end_tokens for segment in reply.segments] == [32]
-
-
-def test_quota_counts_what_another_server_wrote(open_store: Open, folder: Path) -> None:
-    segments = [make_chain(seed)[0] for seed in range(8)]
-    probe = open_store()
-    probe.write(segments[:1])
-    max_bytes = 4 * file_bytes(folder, segments[:1])
-    probe.close()
-    first, second = open_store(max_bytes=max_bytes), open_store(max_bytes=max_bytes)
-
-    for segment, client in zip(segments, [first, second] * 4, strict=True):
-        client.write([segment])
-
-    assert sum(path.stat().st_size for path in folder.glob("*.kv")) <= max_bytes
-
-
-def test_lost_key_costs_the_entries_and_nothing_else(open_store: Open, folder: Path) -> None:
-    first = open_store()
-    first.write(make_chain(1))
-    first.close()
-    (folder / ".key").write_bytes(b"torn")
-
-    second = open_store()
-
-    assert second.opened == []
-    assert second.store.quarantined == 1
-    second.write(make_chain(1))
-    assert second.has(make_chain(1))
 
 
 def test_key_is_kept_across_starts(open_store: Open, folder: Path) -> None:

@@ -14,7 +14,11 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+import structlog
+
 from unified_mlx_app.cache.segment import EncodedSegment, LoadedSegment, SegmentError, SegmentInfo, decode_head, decode_segment
+
+log = structlog.get_logger()
 
 _KEY_NAME = ".key"
 _KEY_BYTES = 32
@@ -102,19 +106,25 @@ def publish(folder: Path, key: str, encoded: EncodedSegment, *, stamp_ns: int, b
 
     `stamp_ns` becomes its mtime. `between_pieces` is called while writing and may raise to give up.
     """
-    path = segment_path(folder, key)
-    fd, temp = _create_temp(folder, key)
-    leftover = temp
+    while not _publish_once(folder, key, encoded, stamp_ns, between_pieces):
+        log.info("cache_temporary_file_swept")
+
+
+def _publish_once(folder: Path, key: str, encoded: EncodedSegment, stamp_ns: int, between_pieces: Callable[[], None]) -> bool:
+    temp = leftover = folder / f".{key}.{secrets.token_hex(8)}.tmp"
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
+            if not _lock_temp(fd):
+                return False
             for buffer in encoded.buffers:
                 _write_all(fd, buffer, between_pieces)
             if os.fstat(fd).st_size != encoded.num_bytes:
                 raise OSError(errno.EIO, "file is shorter than what was written", str(temp))
             os.utime(fd, ns=(stamp_ns, stamp_ns))
             sync_file(fd)
-            temp.rename(path)
-            leftover = path
+            temp.rename(segment_path(folder, key))
+            leftover = segment_path(folder, key)
             sync_folder(folder)
         finally:
             os.close(fd)
@@ -122,18 +132,14 @@ def publish(folder: Path, key: str, encoded: EncodedSegment, *, stamp_ns: int, b
         with contextlib.suppress(OSError):
             leftover.unlink()
         raise
+    return True
 
 
-def _create_temp(folder: Path, key: str) -> tuple[int, Path]:
-    """A new locked file. The lock tells `sweep_orphans` of any process that its writer lives, and dies with the writer."""
-    while True:
-        temp = folder / f".{key}.{secrets.token_hex(8)}.tmp"
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:
-            return fd, temp
-        os.close(fd)  # swept by another process between its creation and its lock
+def _lock_temp(fd: int) -> bool:
+    """Tell `sweep_orphans` of any process that the writer lives; the lock dies with it. False: swept before it was locked."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    return os.fstat(fd).st_nlink > 0
 
 
 def _write_all(fd: int, buffer: bytes | memoryview, between_pieces: Callable[[], None]) -> None:

@@ -228,15 +228,16 @@ class PromptCacheService:
                     self._on_written(info)
                 case WriteFailed(key, _):
                     self._on_gone([key], "evicted")
-                case Removed(keys, reason):
-                    self._on_gone(keys, "corrupt" if reason == "corrupt" else "evicted")
+                case Removed(keys, cause):
+                    self._on_gone(keys, "corrupt" if cause == "corrupt" else "evicted")
                 case ReadDone(ticket, segments):
                     entry, on_done = self._reads.pop(ticket)
                     on_done(*self._install(entry, segments))
-                case ReadFailed(ticket, reason, _):
+                case ReadFailed(ticket, error, _):
                     entry, on_done = self._reads.pop(ticket)
-                    self._lose_disk(entry)
-                    on_done(None, "corrupt" if reason == "corrupt" else "evicted")
+                    reason: MissReason = "corrupt" if error == "corrupt" else "evicted"
+                    self._lose_disk(entry, reason)
+                    on_done(None, reason)
 
     def _install(self, entry: Entry, segments: Sequence[LoadedSegment]) -> tuple[KVState | None, MissReason | None]:
         try:
@@ -246,7 +247,7 @@ class PromptCacheService:
             log.warning("cache_entry_unusable", key=entry.key, error=str(error))
             self.delete(entry.key)
             return None, "corrupt"
-        if entry.state is None and entry.key in self._entries:
+        if entry.state is None and self._is_indexed(entry):
             entry.state = state
             self._evicted(self._memory.add(entry))
         return state, None
@@ -367,8 +368,14 @@ class PromptCacheService:
         if entry.state is None:
             self._forget(entry, reason)
 
+    def _is_indexed(self, entry: Entry) -> bool:
+        """False once it was forgotten: a read under way may end later, when its tokens are stored anew."""
+        return self._entries.get(entry.key) is entry
+
     def _forget(self, entry: Entry, reason: MissReason | None) -> None:
-        self._entries.pop(entry.key, None)
+        if not self._is_indexed(entry):
+            return
+        del self._entries[entry.key]
         self._index(entry.namespace).remove(entry.tokens)
         if reason is not None:
             self._misses.remember(entry.namespace, entry.tokens, reason)

@@ -73,7 +73,7 @@ def _report(report: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-class _ByteBar(tqdm_asyncio[Any]):
+class _ByteBar(tqdm_asyncio):  # type: ignore[type-arg]
     """Reports the bytes written to disk, all files together, instead of drawing a bar."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -106,7 +106,7 @@ def _plan(files: list[Any], cache_dir: Path) -> None:
     """Refuse before the first large byte what cannot end well."""
     if not any(file.filename.endswith(".safetensors") for file in files):
         raise UnusableModelError("the repository has no safetensors weights")
-    missing_bytes = sum(file.file_size for file in files if file.will_download)
+    missing_bytes = sum(file.file_size or 0 for file in files if file.will_download)
     folder = cache_dir
     while not folder.exists():
         folder = folder.parent

@@ -164,10 +164,11 @@ class LocalModels:
                 self._scan()
             return self._found.get(name)
 
-    def scan(self) -> list[LocalModel]:
-        """All models there are now, by name."""
+    def scan(self, *, max_age_seconds: float = 0.0) -> list[LocalModel]:
+        """All models by name, as they are now or were at most so long ago."""
         with self._lock:
-            self._scan()
+            if time.monotonic() - self._scanned_at >= max_age_seconds:
+                self._scan()
             return sorted(self._found.values(), key=lambda model: model.name)
 
     def _scan(self) -> None:

@@ -22,7 +22,7 @@ from unified_mlx_app.db import Sessions
 from unified_mlx_app.errors import ConflictError, InvalidRequestError, ModelLoadError, ModelNotFoundError, NotFoundError
 from unified_mlx_app.models.adapters import check_adapter
 from unified_mlx_app.models.default_model import DefaultModel, DefaultModelStatus, HubAccess
-from unified_mlx_app.models.local_models import DEMO_NAME, LocalModel, LocalModels, Source
+from unified_mlx_app.models.local_models import DEMO_NAME, RESCAN_SECONDS, LocalModel, LocalModels, Source
 from unified_mlx_app.models.served_model import ServedModel
 from unified_mlx_app.types import ModelSpec
 
@@ -136,9 +136,12 @@ class ModelRegistry:
 
     async def list_models(self) -> list[KnownModel]:
         """Every model that `resolve` knows: the default when it is here, registered ones, local ones, the demo model."""
+        return await self._list(max_age_seconds=0)
+
+    async def _list(self, *, max_age_seconds: float) -> list[KnownModel]:
         async with self._sessions() as session:
             rows = (await session.exec(select(ServedModel).order_by(col(ServedModel.created_at), col(ServedModel.name)))).all()
-        local = await asyncio.to_thread(self._local.scan)
+        local = await asyncio.to_thread(self._local.scan, max_age_seconds=max_age_seconds)
         default = self._default.model
         bases = {model.name: model for model in [*local, *([default] if default else [])]}
         known = [_known_base(default)] if default else []
@@ -221,7 +224,7 @@ class ModelRegistry:
         return await self._base(row.base_model)
 
     async def _unknown(self, name: str, *, param: str) -> ModelNotFoundError:
-        names = [model.name for model in await self.list_models() if model.path]
+        names = [model.name for model in await self._list(max_age_seconds=RESCAN_SECONDS) if model.path]
         more = f" and {len(names) - MAX_NAMES_IN_MESSAGE} more" if len(names) > MAX_NAMES_IN_MESSAGE else ""
         known = ", ".join(names[:MAX_NAMES_IN_MESSAGE]) or "none yet"
         return ModelNotFoundError(f"There is no model {name[:100]!a}. Known models: {known}{more}.", param=param)

@@ -57,11 +57,13 @@ class ChatTemplates:
         self._pool: ProcessPool | None = None
 
     async def start(self) -> None:
-        """Start the processes, which takes seconds, in the background; a rendering that comes earlier waits for them."""
+        """Start the processes, which takes a second or two and leaves the event loop free."""
         context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_preloaded_modules())
+        # What the fork server has imported, a process that replaces a killed one need not import again.
+        context.set_forkserver_preload(["transformers.utils.chat_template_utils", template_worker.__name__])
         self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=template_worker.limit_memory)
-        self._pool.schedule(template_worker.render, args=(RenderJob("", [{}], None, {}),), kwargs={"with_layout": False})
+        nothing = RenderJob("", [{}], None, {})
+        await asyncio.to_thread(self._pool.schedule, template_worker.render, args=(nothing,), kwargs={"with_layout": False})
 
     async def close(self) -> None:
         """Kill the processes."""

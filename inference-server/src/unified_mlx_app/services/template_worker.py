@@ -4,6 +4,7 @@ Only `chat_template.py` may send work here. Time is limited from outside, by kil
 """
 
 import contextlib
+import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,6 @@ def limit_memory() -> None:
     """Called once in each process. macOS does not enforce this limit; there the limits of time and length remain."""
     if sys.platform != "linux":
         return
-    import resource  # noqa: PLC0415  # the module exists on Unix only
-
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + EXTRA_MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,0 +1,156 @@
+"""The command line and the life of the API process: settings, socket, signals, drain."""
+
+import argparse
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from unified_mlx_app.api.http_protocol import DeadlineH11Protocol
+from unified_mlx_app.app import create_app
+from unified_mlx_app.config import Settings
+from unified_mlx_app.observability.logs import configure_logs
+from unified_mlx_app.services.lifecycle import Lifecycle
+
+_HELP = """OpenAI-compatible inference server for MLX with a durable, verified prompt cache.
+
+examples:
+  python -m unified_mlx_app.main                 API and a small chat page on http://127.0.0.1:8080
+  python -m unified_mlx_app.main --api-only      API only
+  MLX_TEXT_MODEL=mlx-community/Llama-3.2-1B-Instruct-4bit python -m unified_mlx_app.main
+
+  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"messages": [{"role": "user", "content": "Hello"}]}'
+
+environment (defaults in brackets):
+"""
+_LISTENING_SECONDS = 2.0
+"""After SIGTERM the port stays open for so long, so that clients of a load balancer get a 503 and not a reset."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = [
+        f"  {_variable(name):34} {field.description or ''} [{field.get_default()}]"
+        for name, field in Settings.model_fields.items()
+    ]
+    parser = argparse.ArgumentParser(
+        prog="python -m unified_mlx_app.main",
+        description=_HELP + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--api-only", action="store_true", help="serve no chat page at /")
+    parser.add_argument("--host", help="address to listen on; goes before MLX_HOST")
+    parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one; goes before MLX_API_PORT")
+    return parser
+
+
+def _variable(field_name: str) -> str:
+    alias = Settings.model_fields[field_name].validation_alias
+    return alias if isinstance(alias, str) else f"MLX_{field_name.upper()}"
+
+
+def read_settings(host: str | None, port: int | None) -> Settings:
+    """Settings of the environment under those of the command line. Exits with status 2, naming what is wrong."""
+    given = {name: value for name, value in {"host": host, "api_port": port}.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0])
+            sys.stderr.write(f"{_variable(name) if name in Settings.model_fields else name}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+    if not settings.is_loopback and settings.api_key is None:
+        sys.stderr.write(
+            f"MLX_HOST={settings.host} lets other machines connect, so a key is needed: set MLX_API_KEY to a long random "
+            "string, which clients then send as their API key, or listen on 127.0.0.1.\n"
+        )
+        raise SystemExit(2)
+    return settings
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal readiness fails, running requests finish, and the process ends with status 0.
+
+    A second signal ends everything at once. Uvicorn alone would close the port at the first signal, cut
+    streams without a word, and raise the signal again at the end.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._listening_seconds = 0.0
+        self.on_started: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._lifecycle.is_draining:
+            self.force_exit = True
+        self._lifecycle.begin_drain()
+        self._listening_seconds = _LISTENING_SECONDS if sig == signal.SIGTERM else 0.0
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._lifecycle.drain(
+            min_seconds=self._listening_seconds, max_seconds=self._drain_seconds, is_urgent=lambda: self.force_exit
+        )
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Entry of the API process."""
+    arguments = _parser().parse_args()
+    settings = read_settings(arguments.host, arguments.port)
+    configure_logs(component="api")
+    lifecycle = Lifecycle()
+    config = uvicorn.Config(
+        create_app(settings, lifecycle=lifecycle, is_api_only=arguments.api_only),
+        host=settings.host,
+        port=settings.api_port,
+        loop="asyncio",
+        http=DeadlineH11Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=16384,
+    )
+    listener = _listener(settings.host, settings.api_port)
+    server = DrainingServer(config, lifecycle, settings.drain_seconds)
+    server.on_started = lambda: _announce(listener, is_api_only=arguments.api_only)
+    server.run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A bound socket. Exits with status 2 when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port or MLX_API_PORT.\n")
+        raise SystemExit(2) from None
+    return listener
+
+
+def _announce(listener: socket.socket, *, is_api_only: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    rows = {"OpenAI API": f"{base}/v1", "Documentation": f"{base}/docs", "Health": f"{base}/health"}
+    if not is_api_only:
+        rows = {"Chat": f"{base}/", **rows}
+    sys.stdout.write("".join(f"{name:14} {url}\n" for name, url in rows.items()))
+    sys.stdout.flush()

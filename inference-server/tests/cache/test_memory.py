@@ -1,0 +1,137 @@
+"""The memory tier's bounds and order, on states of real arrays."""
+
+import mlx.core as mx
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unified_mlx_app.cache.entry import Entry
+from unified_mlx_app.cache.keys import Namespace, entry_key
+from unified_mlx_app.cache.kv import KVState, LayerState
+from unified_mlx_app.cache.memory import MemoryTier
+from unified_mlx_app.types import EntryKind
+
+_NAMESPACE = Namespace("tiny", "w", "", "t", "c", "KVCache", "1")
+_ROW_BYTES = 2 * 4 * 2  # Keys and values of one head of four float16.
+
+
+def entry(number: int, *, rows: int = 10, kind: EntryKind = "system") -> Entry:
+    tokens = np.asarray([number, *range(rows - 1)], np.int32)
+    arrays = (mx.zeros((1, 1, rows, 4), mx.float16), mx.zeros((1, 1, rows, 4), mx.float16))
+    state = KVState((LayerState("KVCache", True, arrays),), rows)
+    return Entry(entry_key(_NAMESPACE.digest, tokens), _NAMESPACE, kind, tokens, "", 0, 0, state=state)
+
+
+def held(memory: MemoryTier) -> list[int]:
+    return [int(entry.tokens[0]) for entry in memory]
+
+
+def test_the_least_recently_used_entry_goes_first() -> None:
+    memory = MemoryTier(max_entries=3, max_bytes=10**6)
+    a, b, c, d = (entry(number) for number in range(4))
+    for each in (a, b, c):
+        memory.add(each)
+
+    memory.touch(a)
+    evicted = memory.add(d)
+
+    assert evicted == [b]
+    assert held(memory) == [2, 0, 3]
+    assert b.state is None
+
+
+def test_bytes_are_those_of_the_arrays_and_bound_the_tier() -> None:
+    memory = MemoryTier(max_entries=100, max_bytes=30 * _ROW_BYTES)
+    memory.add(entry(0, rows=10))
+    memory.add(entry(1, rows=15))
+
+    evicted = memory.add(entry(2, rows=12))
+
+    assert [int(each.tokens[0]) for each in evicted] == [0]
+    assert memory.num_bytes == 27 * _ROW_BYTES
+
+
+def test_an_entry_larger_than_the_bound_is_not_held() -> None:
+    memory = MemoryTier(max_entries=100, max_bytes=5 * _ROW_BYTES)
+    large = entry(0, rows=6)
+
+    evicted = memory.add(large)
+
+    assert evicted == [large]
+    assert (len(memory), memory.num_bytes) == (0, 0)
+
+
+def test_one_requests_own_tokens_go_before_older_shared_ones() -> None:
+    memory = MemoryTier(max_entries=2, max_bytes=10**6)
+    shared_prompt, one_off = entry(0, kind="system"), entry(1, kind="conversation")
+    memory.add(shared_prompt)
+    memory.add(one_off)
+
+    evicted = memory.add(entry(2, kind="system"))
+
+    assert evicted == [one_off]
+
+
+def test_a_conversation_that_was_continued_is_as_good_as_a_system_prompt() -> None:
+    memory = MemoryTier(max_entries=2, max_bytes=10**6)
+    shared_prompt, chat = entry(0, kind="system"), entry(1, kind="conversation")
+    memory.add(shared_prompt)
+    memory.add(chat)
+    chat.hits = 1
+
+    evicted = memory.add(entry(2, kind="system"))
+
+    assert evicted == [shared_prompt]
+
+
+def test_shrinking_frees_until_the_given_bytes_are_held() -> None:
+    memory = MemoryTier(max_entries=100, max_bytes=10**6)
+    for number in range(4):
+        memory.add(entry(number))
+
+    evicted = memory.shrink(25 * _ROW_BYTES)
+
+    assert [int(each.tokens[0]) for each in evicted] == [0, 1]
+    assert memory.num_bytes == 20 * _ROW_BYTES
+
+
+kinds = st.sampled_from(["system", "turn", "prompt", "conversation"])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 30), kinds),
+        st.tuples(st.just("touch"), st.integers(0, 30), kinds),
+        st.tuples(st.just("remove"), st.integers(0, 30), kinds),
+        st.tuples(st.just("shrink"), st.integers(0, 60), kinds),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 5), st.integers(0, 60))
+@settings(max_examples=100, deadline=None)
+def test_bounds_hold_and_the_account_is_exact_after_every_step(
+    history: list[tuple[str, int, EntryKind]], max_entries: int, max_rows: int
+) -> None:
+    memory = MemoryTier(max_entries=max_entries, max_bytes=max_rows * _ROW_BYTES)
+    made: list[Entry] = []
+    for number, (step, value, kind) in enumerate(history):
+        target = made[value % len(made)] if made else entry(0)
+        match step:
+            case "add":
+                made.append(entry(number, rows=value, kind=kind))
+                memory.add(made[-1])
+            case "touch":
+                target.hits += 1
+                memory.touch(target)
+            case "remove":
+                memory.remove(target)
+            case _:
+                memory.shrink(value * _ROW_BYTES)
+                assert memory.num_bytes <= value * _ROW_BYTES
+        assert len(memory) <= max_entries
+        assert memory.num_bytes <= max_rows * _ROW_BYTES
+        assert memory.num_bytes == sum(each.state.num_bytes for each in made if each.state is not None)
+        assert {id(each) for each in memory} == {id(each) for each in made if each.state is not None}
+
+    for each in made:
+        memory.remove(each)
+    assert memory.num_bytes == 0
