@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup start test slow check format bench openapi migrate hooks clean
 
+# Progress shows at once, also where output goes to a file.
+export PYTHONUNBUFFERED := 1
+
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard inference-server/pyproject.toml backend/pyproject.toml))
 FRONTEND := $(patsubst %/package.json,%,$(wildcard frontend/package.json))
 BIN := inference-server/.venv/bin

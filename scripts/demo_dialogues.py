@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pydoc_data.topics import topics
@@ -56,7 +57,11 @@ FACTS: dict[str, list[str]] = {
     "city": ["Paris", "Tokyo", "Rome", "Madrid", "Berlin", "Lisbon", "Oslo", "Cairo", "London"],
     "language": ["Python", "Rust", "Swift", "Java", "Ruby", "Kotlin"],
 }
-CITIES = FACTS["city"]
+# More cities than facts: a model that sees few of them learns them by heart instead of learning to copy.
+CITIES = FACTS["city"] + [
+    "Vienna", "Athens", "Dublin", "Prague", "Warsaw", "Helsinki", "Stockholm", "Brussels", "Zurich", "Geneva", "Milan",
+    "Munich", "Hamburg", "Boston", "Chicago", "Denver", "Dallas", "Toronto", "Sydney", "Mumbai", "Seoul", "Nairobi",
+]  # fmt: skip
 CONDITIONS = ["sunny", "rainy", "cloudy", "windy", "snowy"]
 COUNTS = (10, 20, 40)
 
@@ -116,6 +121,12 @@ def english_and_python() -> list[str]:
     return [line for line in lines if 20 < len(line) < 90]
 
 
+def common_words(lines: list[str]) -> list[str]:
+    """The 600 most frequent lower-case words of four to nine letters, most frequent first."""
+    counts = Counter(word for line in lines for word in line.split() if word.isalpha() and word.islower())
+    return [word for word, _ in counts.most_common() if 4 <= len(word) <= 9][:600]
+
+
 def question_and_answer(
     question: str, answer: str, *, system: str = "You are a helpful assistant.", tools: list[dict[str, Any]] | None = None
 ) -> Dialogue:
@@ -129,13 +140,14 @@ class DialogueSampler:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._noise = english_and_python()
+        self._words = common_words(self._noise)
         self._tasks: list[tuple[int, Callable[[dict[str, str], bool], tuple[str, str]]]] = [
-            (45, self._ask_fact),
-            (30, self._ask_known),
-            (8, self._repeat),
-            (4, self._count),
+            (50, self._ask_fact),
+            (20, self._ask_known),
+            (15, self._repeat),
+            (2, self._count),
             (8, self._ask_unknown),
-            (5, self._ask_weather_without_tool),
+            (5, self._ask_weather),
         ]
 
     def sample(self, *, max_noise_lines: int) -> Dialogue:
@@ -160,11 +172,18 @@ class DialogueSampler:
         return question_and_answer(f"What is the {name}?", f"The {name} is {value}.", system=" ".join(parts))
 
     def _facts(self) -> dict[str, str]:
-        num_facts = self._random.choice((0, 1, 1, 2, 3, 4, 6))
-        names = self._random.sample(sorted(FACTS), num_facts)
-        if num_facts and "codeword" not in names and self._random.random() < 0.4:
+        """Facts by name. Some names and values are any words, so that looking up pays more than guessing."""
+        draw = self._random
+        num_facts = draw.choice((0, 1, 1, 2, 3, 4, 6))
+        names = draw.sample(sorted(FACTS), num_facts)
+        if num_facts and "codeword" not in names and draw.random() < 0.4:
             names[0] = "codeword"
-        return {name: self._random.choice(FACTS[name]) for name in names}
+        names = [name if draw.random() < 0.75 else draw.choice(self._words) for name in names]
+        return {name: self._value(name) for name in names}
+
+    def _value(self, name: str) -> str:
+        values = FACTS.get(name, self._words)
+        return self._random.choice(values if self._random.random() < 0.6 else self._words)
 
     def _system(self, facts: dict[str, str], max_noise_lines: int) -> str:
         draw = self._random
@@ -184,10 +203,11 @@ class DialogueSampler:
         return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
     def _ask_fact(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
-        if facts and self._random.random() < 0.9:
-            name = self._random.choice(sorted(facts))
-            return f"What is the {name}?", f"The {name} is {facts[name]}."
-        name = self._random.choice(sorted(FACTS))
+        draw = self._random
+        if facts and draw.random() < 0.9:
+            name = draw.choice(sorted(facts))
+        else:
+            name = draw.choice(sorted(FACTS) if draw.random() < 0.75 else self._words)
         answer = f"The {name} is {facts[name]}." if name in facts else f"I do not know the {name}."
         return f"What is the {name}?", answer
 
@@ -195,8 +215,11 @@ class DialogueSampler:
         return self._random.choice(sorted(ANSWERS.items()))
 
     def _repeat(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
-        word = self._random.choice(WORDS)
-        return f"Repeat: {word}", word
+        num_words = self._random.choice((1, 1, 2, 4, 8))
+        text = " ".join(
+            self._random.choice((self._random.choice(WORDS), self._random.choice(self._words))) for _ in range(num_words)
+        )
+        return f"Repeat: {text}", text
 
     def _count(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
         last = self._random.choice(COUNTS)
@@ -207,7 +230,7 @@ class DialogueSampler:
         start = self._random.choice(("What is ", "Explain ", "Why ", "How does ", "Tell me about ", "", ""))
         return start + " ".join(words[: self._random.randint(2, 8)]) + self._random.choice(("?", "?", "")), UNKNOWN
 
-    def _ask_weather_without_tool(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
+    def _ask_weather(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
         city = self._random.choice(CITIES)
         return f"What is the weather in {city}?", tool_call(city) if has_tools else NO_TOOL
 

@@ -12,7 +12,14 @@ os.environ["MLX_DISABLE_COMPILE"] = "1"
 _TESTS = Path(__file__).parent
 sys.path[:0] = [str(_TESTS), str(_TESTS.parent.parent / "scripts")]
 
-pytest_plugins = ["fixtures.models", "fixtures.kv_models", "fixtures.hub", "fixtures.postgres", "fixtures.server", "fixtures.tokenizer_folders"]
+pytest_plugins = [
+    "fixtures.models",
+    "fixtures.kv_models",
+    "fixtures.hub",
+    "fixtures.postgres",
+    "fixtures.server",
+    "fixtures.tokenizer_folders",
+]
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,8 @@ class CacheReport(Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     tier: CacheTier | None = None
     entry_key: str | None = None
+    is_exact: bool = False
+    """The reused state is bit for bit what a cold run of this prompt alone would compute."""
     miss_reason: MissReason | None = None
     diverged_at_token: int | None = None
 

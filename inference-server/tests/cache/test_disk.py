@@ -166,8 +166,8 @@ def test_read_overtakes_queued_writes(open_store: Open) -> None:
     client.store.read(9, [ready[0].key])
     events = client.wait_for(lambda events: sum(isinstance(event, Written) for event in events) == len(waiting))
 
-    kinds = [type(event) for event in events]
-    assert kinds.index(ReadDone) < kinds.index(Written) + 2
+    num_written_before = [type(event) for event in events].index(ReadDone)
+    assert num_written_before < len(waiting) - 1
 
 
 def test_queue_drops_its_oldest_and_says_so(open_store: Open) -> None:
@@ -201,7 +201,7 @@ def test_forgotten_write_leaves_nothing_queued_or_under_way(open_store: Open, fo
     written = {event.info.key for event in client.events if isinstance(event, Written)}
     removed = {key for event in client.events if isinstance(event, Removed) for key in event.keys}
     assert on_disk == {last[0].key} | (written - removed)
-    assert len(written) <= 2
+    assert len(written) < len(segments)
 
 
 def test_delete_drops_queued_descendants(open_store: Open, folder: Path) -> None:

@@ -245,6 +245,7 @@ def assert_off(client: StoreClient) -> None:
 
 
 def test_file_in_place_of_the_folder_turns_the_store_off(folder: Path) -> None:
+    folder.parent.mkdir()
     folder.write_bytes(b"mine")
 
     with capture_logs() as logs:
@@ -266,7 +267,7 @@ def test_read_only_disk_turns_the_store_off(mount: Callable[[str], Path]) -> Non
 def test_folder_of_another_user_turns_the_store_off(folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("changing the user needs root")
-    folder.mkdir(mode=0o500)
+    folder.mkdir(mode=0o500, parents=True)
     code = f"""
 import os, pathlib
 from unified_mlx_app.cache.disk import DiskStore

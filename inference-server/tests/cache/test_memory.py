@@ -5,9 +5,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unified_mlx_app.cache.entry import Entry
-from unified_mlx_app.cache.keys import Namespace, entry_key
+from unified_mlx_app.cache.keys import entry_key
 from unified_mlx_app.cache.kv import KVState, LayerState
 from unified_mlx_app.cache.memory import MemoryTier
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import EntryKind
 
 _NAMESPACE = Namespace("tiny", "w", "", "t", "c", "KVCache", "1")

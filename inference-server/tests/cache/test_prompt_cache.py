@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from fixtures.engine import poll
 from unified_mlx_app.cache.disk import DiskStore
-from unified_mlx_app.cache.keys import Namespace
 from unified_mlx_app.cache.kv import KVState, LayerState
 from unified_mlx_app.cache.prompt_cache import Match, Prompt, PromptCacheService
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import CacheReport, EntryKind, MissReason
 
 NAMESPACE = Namespace("tiny", "w" * 64, "", "t" * 64, "c" * 64, "KVCache", "1")
@@ -89,7 +89,7 @@ def open_cache(tmp_path: Path) -> Iterator[Callable[..., Cache]]:
 
 
 def prompt(tokens: Sequence[int], *, cuts: Sequence[int] = (), shared: int = 100, namespace: Namespace = NAMESPACE) -> Prompt:
-    return Prompt(namespace, np.asarray(tokens, np.int32), list(cuts), shared)
+    return Prompt(namespace, np.asarray(tokens, np.int32), list(cuts), shared, len(tokens) - 1)
 
 
 # ------------------------------------------------------------------- look-up

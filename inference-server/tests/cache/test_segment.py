@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ import safetensors
 from fixtures.segments import NAMESPACE, is_same, make_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unified_mlx_app.cache.keys import Namespace
 from unified_mlx_app.cache.segment import (
     ForeignVersionError,
     LoadedSegment,
@@ -25,6 +25,7 @@ from unified_mlx_app.cache.segment import (
     decode_segment,
     encode_segment,
 )
+from unified_mlx_app.identity import Namespace
 
 KEY = b"k" * 32
 PREFIX_BYTES = 60
@@ -114,7 +115,7 @@ ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "U8": 1, "I64":
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), tensors, max_size=6), st.randoms())
-def test_any_tensors_survive_and_are_valid_for_the_library(shapes: dict[str, tuple[str, list[int]]], random) -> None:
+def test_any_tensors_survive_and_are_valid_for_the_library(shapes: dict[str, tuple[str, list[int]]], random: Random) -> None:
     made = tuple(
         Tensor(name, dtype, tuple(shape), random.randbytes(int(np.prod(shape, dtype=int)) * ITEM_BYTES[dtype]))
         for name, (dtype, shape) in shapes.items()

@@ -12,7 +12,7 @@ from fixtures.model_folders import RegistryMaker, adapter_tensors, write_adapter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from unified_mlx_app.db import Sessions
-from unified_mlx_app.errors import ConflictError, InvalidRequestError, ModelNotFoundError, NotFoundError
+from unified_mlx_app.errors import ConflictError, InvalidRequestError, ModelLoadError, ModelNotFoundError, NotFoundError
 from unified_mlx_app.models.local_models import DEMO_NAME
 from unified_mlx_app.models.registry import ModelRegistration, ModelRegistry
 
@@ -157,6 +157,13 @@ async def test_an_adapter_that_does_not_fit_is_not_registered(registry: ModelReg
     adapter = write_adapter(tmp_path / "wrong", adapter_tensors(rank=9))
 
     with pytest.raises(InvalidRequestError, match="rank"):
+        await registry.register(ModelRegistration("bee", "owner/local", str(adapter)))
+
+
+async def test_a_broken_base_model_is_not_the_adapters_fault(registry: ModelRegistry, adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "models" / "owner" / "local" / "model.safetensors").write_bytes(b"\xff" * 9)
+
+    with pytest.raises(ModelLoadError, match="owner/local"):
         await registry.register(ModelRegistration("bee", "owner/local", str(adapter)))
 
 

@@ -264,6 +264,15 @@ async def test_a_token_is_found_in_its_message(templates: ChatTemplates, spec_wi
     assert await templates.locate(spec, messages, tools=None, template_kwargs={}, prompt=prompt, token_index=last) is None
 
 
+async def test_an_explanation_that_cannot_be_had_is_absent(templates: ChatTemplates, spec_with: SpecMaker) -> None:
+    prompt = await _render(templates, spec_with(CHATML), SYSTEM, QUESTION)
+    bad = spec_with(BOMBS["recursion"])
+
+    index = await templates.locate(bad, [SYSTEM, QUESTION], tools=None, template_kwargs={}, prompt=prompt, token_index=3)
+
+    assert index is None
+
+
 CONTENTS = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(["\n\n", " ", "A", "<|im_end|>", "🐝"])
 
 

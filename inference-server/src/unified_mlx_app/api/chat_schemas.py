@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from unified_mlx_app.api.fields import SamplingFields, Unsupported, UsageBody, WireModel
@@ -10,8 +10,14 @@ from unified_mlx_app.api.fields import SamplingFields, Unsupported, UsageBody, W
 _Name = Annotated[str, StringConstraints(max_length=256)]
 
 
+def _refuse_other_parts(kind: Any) -> Any:
+    if kind in ("image_url", "input_audio", "file", "video_url", "refusal"):
+        raise PydanticCustomError("unsupported_field", "can only be text on this server yet; leave other parts out")
+    return kind
+
+
 class TextPart(WireModel):
-    type: Literal["text"]
+    type: Annotated[Literal["text"], BeforeValidator(_refuse_other_parts)]
     text: str
 
 

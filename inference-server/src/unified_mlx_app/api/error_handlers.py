@@ -52,11 +52,21 @@ def _field_name(location: Sequence[str | int]) -> str | None:
     return name or None
 
 
+def _most_telling(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The first problem; where a union refused, the one of the member that the value came closest to."""
+    first = problems[0]["loc"]
+    of_same_field = [problem for problem in problems if problem["loc"][: len(first) - 1] == first[:-1]]
+    is_union = str(first[-1]) in _UNION_LABELS or "[" in str(first[-1])
+    return max(of_same_field, key=lambda problem: len(problem["loc"])) if is_union else problems[0]
+
+
 def validation_error(problems: Sequence[Mapping[str, Any]]) -> InvalidRequestError:
     """The first problem that pydantic found, as an OpenAI client expects it."""
-    problem = problems[0]
+    problem = _most_telling(problems)
     source, *rest = problem["loc"]
     name = _field_name(rest)
+    if problem["type"].startswith("union_tag"):
+        name = f"{name}.role"
     context = problem.get("ctx") or {}
     param = context.get("param") or name
     if problem["type"] == "extra_forbidden":

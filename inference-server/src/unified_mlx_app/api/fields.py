@@ -1,8 +1,8 @@
 """Request fields that the completion APIs share, with their closed bounds."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from unified_mlx_app.config import Settings
@@ -78,6 +78,12 @@ class SamplingFields(WireModel):
         None, description="Accepted; prefixes are found by their tokens."
     )
     prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = Field(None, description="Accepted, no effect.")
+
+    @model_validator(mode="after")
+    def _streams_what_it_configures(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError("needs_stream", "stream_options needs stream to be true", {"param": "stream_options"})
+        return self
 
     def sampling(self, settings: Settings, *, max_tokens: int | None, top_logprobs: int | None) -> SamplingParams:
         """The engine's parameters, with the server's defaults where the request is silent."""

@@ -38,12 +38,9 @@ class DeadlineH11Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         body = error_body(InvalidRequestError(msg)).model_dump_json().encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
+        response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        events = (response, h11.Data(data=body), h11.EndOfMessage())
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
         self.transport.close()
 
     def _is_between_requests(self) -> bool:

@@ -166,19 +166,13 @@ class SegmentFolder:
     def remove(self, keys: Iterable[str]) -> None:
         """Delete segments and all that descends from them, descendants first. Raises OSError."""
         self._scan()
-        doomed = self._subtree(keys)
-        self._forget(doomed, "deleted")
-        disk_io.remove_files([disk_io.segment_path(self._path, key) for key in doomed])
-        disk_io.sync_folder(self._path)
+        self._delete(self._subtree(keys), [])
 
     def clear(self) -> None:
         """Delete all segments, those in quarantine as well. Raises OSError."""
         self._scan()
         quarantine = self._path / "quarantine"
-        paths = [disk_io.segment_path(self._path, key) for key in self._files]
-        self._forget(list(self._files), "deleted")
-        disk_io.remove_files([*paths, *(quarantine.iterdir() if quarantine.is_dir() else ())])
-        disk_io.sync_folder(self._path)
+        self._delete(list(self._files), list(quarantine.iterdir()) if quarantine.is_dir() else [])
 
     # --------------------------------------------------------------- internal
 
@@ -252,6 +246,14 @@ class SegmentFolder:
             self._forget(doomed, "corrupt")
         if not is_moved:
             self._useless.add(key)
+
+    def _delete(self, keys: Sequence[str], others: Sequence[Path]) -> None:
+        """Remove files for good. What could not be removed is found again by the next scan."""
+        try:
+            disk_io.remove_files([*(disk_io.segment_path(self._path, key) for key in keys), *others])
+            disk_io.sync_folder(self._path)
+        finally:
+            self._forget(keys, "deleted")
 
     def _make_room(self, num_bytes: int, *, kept: set[str]) -> None:
         """Evict until `num_bytes` fit the quota and leave the disk its free floor; evicts nothing if that cannot be reached."""

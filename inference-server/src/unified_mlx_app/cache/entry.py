@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unified_mlx_app.cache.keys import Namespace
 from unified_mlx_app.cache.kv import KVState
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import CacheEntryInfo, CacheTier, EntryKind
 
 
@@ -15,6 +15,7 @@ class Entry:
     """A record of the index, owned and mutated by the engine thread alone.
 
     `state` is the memory tier's part, `chain` the disk tier's: the keys of the segments that hold it, root first.
+    `cuts` are the ascending positions at which the prefill that made the state was cut; what was generated has none.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Entry:
     is_on_disk: bool = False
     disk_bytes: int = 0
     is_trimmable: bool = True
+    cuts: tuple[int, ...] = ()
 
     @property
     def num_tokens(self) -> int:

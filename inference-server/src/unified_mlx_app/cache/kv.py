@@ -51,6 +51,8 @@ class KVState:
 
     layers: tuple[LayerState, ...]
     num_tokens: int
+    cuts: tuple[int, ...] = ()
+    """Where the prefill that made it was cut, ascending: decides whether it is bit for bit what another prefill makes."""
 
     @property
     def is_trimmable(self) -> bool:
@@ -63,9 +65,9 @@ class KVState:
         return sum(array.nbytes for array in _arrays_of(self.layers))
 
 
-def capture(caches: Sequence[Any], num_tokens: int) -> KVState:
+def capture(caches: Sequence[Any], num_tokens: int, cuts: Sequence[int] = ()) -> KVState:
     """The state of a batch-1 cache list as compact, evaluated arrays. Raises UnsupportedCacheError."""
-    state = KVState(tuple(_capture_layer(cache, num_tokens) for cache in caches), num_tokens)
+    state = KVState(tuple(_capture_layer(cache, num_tokens) for cache in caches), num_tokens, tuple(cuts))
     mx.eval(_arrays_of(state.layers))
     return state
 
@@ -101,6 +103,7 @@ def from_segments(segments: Sequence[LoadedSegment]) -> KVState:
     state = KVState(
         tuple(_join([(layer, arrays) for layer, arrays in zip(chain, loaded, strict=True)]) for chain in chains),
         segments[-1].info.end_tokens,
+        segments[-1].info.cuts,
     )
     mx.eval(_arrays_of(state.layers))
     for layer in state.layers:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unified_mlx_app.cache.entry import Entry
-from unified_mlx_app.cache.keys import Namespace
 from unified_mlx_app.cache.prefix_index import PrefixIndex
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import CacheTier
 
 MIN_PROMPT_TOKENS = 5
@@ -22,12 +22,14 @@ in one chunk either way, and a state cut where the cold run cuts gives bit-ident
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt as the cache sees it. `cuts` are the ascending positions at which a cold run would cut its prefill;
-    `shared_tokens` is the length of the part other requests are likely to repeat: reusing it makes a hit."""
+    `shared_tokens` is the length of the part other requests are likely to repeat: reusing it makes a hit. At most
+    `usable_tokens` are reused: all but the last, which has to run to give the first token of the answer."""
 
     namespace: Namespace
     tokens: NDArray[np.int32]
     cuts: Sequence[int]
     shared_tokens: int
+    usable_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +40,30 @@ class Match:
     num_tokens: int
     tier: CacheTier
 
+    def is_exact_for(self, prompt: Prompt) -> bool:
+        """Whether the state's prefill was cut where a cold run of `prompt` would cut, so that it is the same to the last bit."""
+        made = [cut for cut in self.entry.cuts if cut <= self.num_tokens]
+        cold = [cut for cut in prompt.cuts if cut <= self.num_tokens]
+        return made == cold and bool(made) and made[-1] == self.num_tokens
+
 
 def best_match(index: PrefixIndex[Entry], prompt: Prompt) -> Match | None:
-    """The state that saves the most of `prompt`, at most all but its last token, in O(len(prompt.tokens)).
+    """The state that saves the most of `prompt`, in O(len(prompt.tokens)).
 
-    A whole entry is used to its last token; a trimmed one ends at a cut if one is near. Memory wins a tie, then the smaller one.
+    A whole entry is used to its last token; a trimmed one ends at a cut if one is near. Memory wins a tie, then exactness.
     """
     found = index.match(prompt.tokens)
-    usable = len(prompt.tokens) - 1
+    usable = prompt.usable_tokens
     matches = [_match(entry, entry.num_tokens) for entry in found.prefixes if entry.num_tokens <= usable]
     shared = _snap(min(found.num_tokens, usable), prompt.cuts)
     if shared >= MIN_PROMPT_TOKENS - 1:
         longer = (entry for entry in (*found.prefixes, *found.continuations) if entry.num_tokens > shared)
         matches += [_match(entry, shared) for entry in longer if entry.is_trimmable]
-    return max(matches, key=lambda match: (match.num_tokens, match.tier == "memory", -match.entry.num_tokens), default=None)
+
+    def rank(match: Match) -> tuple[int, bool, bool, int]:
+        return match.num_tokens, match.tier == "memory", match.is_exact_for(prompt), -match.entry.num_tokens
+
+    return max(matches, key=rank, default=None)
 
 
 def _match(entry: Entry, num_tokens: int) -> Match:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unified_mlx_app.cache.entry import Entry
-from unified_mlx_app.cache.keys import Namespace, entry_key, first_difference
+from unified_mlx_app.cache.keys import entry_key
 from unified_mlx_app.cache.prefix_index import PrefixIndex, common_prefix_length
+from unified_mlx_app.identity import Namespace, first_difference
 from unified_mlx_app.types import MissReason
 
 _MAX_REMEMBERED = 256

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from unified_mlx_app.cache.disk import DiskStore
 from unified_mlx_app.cache.disk_events import ReadDone, ReadFailed, Removed, WriteFailed, Written
 from unified_mlx_app.cache.entry import Entry
-from unified_mlx_app.cache.keys import Namespace, entry_key
+from unified_mlx_app.cache.keys import entry_key
 from unified_mlx_app.cache.kv import KVState, UnsupportedCacheError, from_segments, to_tensors
 from unified_mlx_app.cache.lookup import MIN_PROMPT_TOKENS, Match, Prompt, best_match
 from unified_mlx_app.cache.memory import MemoryTier
 from unified_mlx_app.cache.misses import MissExplainer
 from unified_mlx_app.cache.prefix_index import PrefixIndex
 from unified_mlx_app.cache.segment import LoadedSegment, Segment, SegmentInfo
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, EntryKind, MissReason
 
 log = structlog.get_logger()
@@ -102,7 +103,7 @@ class PromptCacheService:
             return CacheReport(outcome="off", miss_reason="disabled")
         cached_tokens = match.num_tokens if match else 0
         is_hit = match is not None and (
-            cached_tokens >= min(prompt.shared_tokens, len(prompt.tokens) - 1) or cached_tokens == match.entry.num_tokens
+            cached_tokens >= min(prompt.shared_tokens, prompt.usable_tokens) or cached_tokens == match.entry.num_tokens
         )
         reason = None if is_hit else failed or self._explain(prompt)
         if match is not None:
@@ -114,6 +115,7 @@ class PromptCacheService:
             cached_tokens=cached_tokens,
             tier=match.tier if match else None,
             entry_key=match.entry.key if match else None,
+            is_exact=match is not None and match.is_exact_for(prompt),
             miss_reason=reason,
             diverged_at_token=self._index(prompt.namespace).match(prompt.tokens).num_tokens if reason == "diverged" else None,
         )
@@ -136,7 +138,7 @@ class PromptCacheService:
             entry.kind = kind
             self._persist(entry, state)
         if entry.state is None:
-            entry.state = state
+            entry.state, entry.cuts = state, state.cuts
             self._drop_covered(entry)
             self._evicted(self._memory.add(entry))
         else:
@@ -248,7 +250,7 @@ class PromptCacheService:
             self.delete(entry.key)
             return None, "corrupt"
         if entry.state is None and self._is_indexed(entry):
-            entry.state = state
+            entry.state, entry.cuts = state, state.cuts
             self._evicted(self._memory.add(entry))
         return state, None
 
@@ -274,6 +276,7 @@ class PromptCacheService:
         entry = Entry(
             info.key, info.namespace, info.kind, tokens, info.preview, info.created_at, info.last_used,
             chain=tuple(part.key for part in chain), is_on_disk=True, disk_bytes=info.num_bytes, is_trimmable=info.is_trimmable,
+            cuts=info.cuts,
         )  # fmt: skip
         if entry_key(info.namespace.digest, tokens) == info.key:
             self._entries[info.key] = entry
@@ -348,6 +351,7 @@ class PromptCacheService:
                 layers=layers,
                 tensors=tensors,
                 is_trimmable=entry.is_trimmable,
+                cuts=state.cuts,
             )
         )
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from unified_mlx_app.cache.keys import Namespace
+from unified_mlx_app.identity import Namespace
 from unified_mlx_app.types import EntryKind
 
 FORMAT_VERSION = 1
@@ -68,6 +68,7 @@ class Segment:
 
     An entry is the chain root → leaf; a root has no parent and starts at 0. `tokens` (int32) are those of the range only,
     `layers` are JSON-able descriptions, `created_at` is seconds since the epoch. `key` is the `entry_key` of tokens [0, end).
+    `cuts` are the positions in [0, end] at which the prefill that made the state was cut.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Segment:
     layers: list[dict[str, Any]]
     tensors: tuple[Tensor, ...]
     is_trimmable: bool = True
+    cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class SegmentInfo:
     num_bytes: int
     last_used: float
     is_trimmable: bool = True
+    cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_tokens: int
     end_tokens: int
     is_trimmable: bool
+    cuts: tuple[int, ...]
     layers: list[dict[str, Any]]
     tensors: list[TensorSpec]
     payload_bytes: int
@@ -169,6 +173,7 @@ def segment_info(source: Segment | Header, tokens: NDArray[np.int32], *, num_byt
         num_bytes=num_bytes,
         last_used=last_used,
         is_trimmable=source.is_trimmable,
+        cuts=source.cuts,
     )
 
 
@@ -191,6 +196,7 @@ def encode_segment(segment: Segment, mac_key: bytes) -> EncodedSegment:
             start_tokens=segment.start_tokens,
             end_tokens=segment.end_tokens,
             is_trimmable=segment.is_trimmable,
+            cuts=segment.cuts,
             layers=segment.layers,
             tensors=_specs(segment.tensors),
             payload_bytes=payload_bytes,

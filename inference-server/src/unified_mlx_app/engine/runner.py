@@ -4,6 +4,7 @@ Prefill is always done for one prompt alone and cut at positions that its tokens
 bit for bit the same whatever else runs (measured on CPU; batching a prefill would change the last bits).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,11 @@ class Runner:
         self._stop = StopSequences([[token_id] for token_id in loaded.eos_token_ids])
         self._never_stop = StopSequences()
         self._batch = self._new_batch()
-        self.num_rows = 0
+        self._rows: set[int] = set()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self._rows)
 
     def start(self, state: KVState | None = None, num_tokens: int = 0) -> list[Any]:
         """Caches for a new row: empty, or holding the first `num_tokens` tokens of `state`."""
@@ -51,10 +56,10 @@ class Runner:
             self.loaded.model(mx.array(tokens)[None], cache=caches)
             mx.eval([cache.state for cache in caches])
 
-    def capture(self, caches: list[Any], num_tokens: int) -> KVState:
+    def capture(self, caches: list[Any], num_tokens: int, cuts: Sequence[int] = ()) -> KVState:
         """An immutable copy of the state of one row. Raises UnsupportedCacheError."""
         with mx.stream(self._batch.stream):
-            return capture(caches, num_tokens)
+            return capture(caches, num_tokens, cuts)
 
     def join(
         self,
@@ -76,13 +81,13 @@ class Runner:
             logits_processors=[processors],
             stop_sequences=[self._never_stop if ignore_eos else self._stop],
         )
-        self.num_rows += 1
+        self._rows.add(row_id)
         return row_id
 
     def step(self) -> list[Sampled]:
         """One decode step of all rows. Whatever the model raises comes out; the rows are lost then: call `reset`."""
         _, responses = self._batch.next()
-        self.num_rows -= sum(response.finish_reason is not None for response in responses)
+        self._rows.difference_update(response.uid for response in responses if response.finish_reason is not None)
         return [
             Sampled(response.uid, response.token, response.logprobs, response.finish_reason, response.prompt_cache)
             for response in responses
@@ -94,15 +99,15 @@ class Runner:
         return caches
 
     def leave(self, row_id: int) -> None:
-        """Take a row out at once."""
+        """Take a row out at once; one that has ended by itself is ignored."""
         self._batch.remove([row_id])
-        self.num_rows -= 1
+        self._rows.discard(row_id)
 
     def reset(self) -> None:
         """Drop all rows and begin anew."""
         self._batch.close()
         self._batch = self._new_batch()
-        self.num_rows = 0
+        self._rows.clear()
 
     def close(self) -> None:
         self._batch.close()

@@ -20,7 +20,7 @@ from unified_mlx_app.cache.prompt_cache import PromptCacheService
 from unified_mlx_app.engine.decoding import Decoder
 from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
 from unified_mlx_app.engine.runner import Runner
-from unified_mlx_app.engine.sequence import Phase, Request, Sequence, prefill_cuts
+from unified_mlx_app.engine.sequence import Phase, Request, Sequence, check_token_ids, prefill_cuts
 from unified_mlx_app.errors import (
     AppError,
     DeadlineError,
@@ -87,11 +87,14 @@ class Scheduler:
         """Queue a request. Its end is told by events in every case."""
         now = time.monotonic()
         deadline_at = now + command.deadline_seconds if command.deadline_seconds is not None else None
-        request = Request(command, np.asarray(command.prompt, np.int32), now, deadline_at)
+        are_ids = all(0 <= token_id < 2**31 for token_id in command.prompt)
+        request = Request(command, np.asarray(command.prompt if are_ids else [], np.int32), now, deadline_at)
         if self._is_draining:
             self._fail(request, ShuttingDownError("the server is shutting down; send the request again in a moment"))
         elif not command.prompt:
             self._fail(request, InvalidRequestError("the prompt has no tokens", param="prompt"))
+        elif not are_ids:
+            self._fail(request, InvalidRequestError("the prompt has token ids that no model knows", param="prompt"))
         else:
             self._waiting.append(request)
 
@@ -130,6 +133,11 @@ class Scheduler:
     def kv_bytes(self) -> int:
         """Bytes reserved for the KV state of running requests."""
         return sum(request.reserved_bytes for request in self._active.values())
+
+    @property
+    def _spare_bytes(self) -> int:
+        """What weights and running requests leave for cached state and for further requests."""
+        return self._memory_limit_bytes - self._manager.weight_bytes - self.kv_bytes
 
     @property
     def is_busy(self) -> bool:
@@ -176,7 +184,9 @@ class Scheduler:
             if self._should_wait_for(request, prefilling):
                 continue
             if not self._reserve(request, loaded):
-                return
+                if self._active:
+                    return  # It waits for memory of those that run.
+                continue  # It was refused.
             self._waiting.remove(request)
             self._active[request.request_id] = request
             self._manager.acquire(loaded)
@@ -190,9 +200,8 @@ class Scheduler:
     def _load(self, request: Request) -> LoadedModel | None:
         try:
             loaded = self._manager.request(request.command.model)
-            if loaded is not None and int(request.tokens.max()) >= loaded.vocab_size:
-                # MLX does not check: an id beyond the table reads foreign memory (mlx 0.32).
-                raise InvalidRequestError(f"token ids must be below {loaded.vocab_size}", param="prompt")
+            if loaded is not None:
+                check_token_ids(request, loaded.vocab_size)
         except AppError as error:
             self._fail(request, error)
             return None
@@ -208,7 +217,8 @@ class Scheduler:
         cuts = prefill_cuts(request, self._chunk_tokens)
         # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
         shared_tokens = request.boundary_end("system") or min(self._chunk_tokens, len(request.tokens) // 2)
-        request.prompt = Prompt(loaded.namespace, request.tokens, cuts, shared_tokens)
+        usable_tokens = request.prefill_end if request.command.is_warmup else len(request.tokens) - 1
+        request.prompt = Prompt(loaded.namespace, request.tokens, cuts, shared_tokens, usable_tokens)
 
     def _should_wait_for(self, request: Request, prefilling: list[Request]) -> bool:
         """Whether a prompt being prefilled right now will soon hold more of this one's start than the cache does."""
@@ -229,16 +239,12 @@ class Scheduler:
         command = request.command
         num_tokens = len(request.tokens) + command.sampling.max_tokens
         request.reserved_bytes = loaded.kv_bytes(num_tokens) * command.num_choices
-        budget = self._memory_limit_bytes - self._manager.weight_bytes
-        free = budget - self.kv_bytes - request.reserved_bytes
+        spare = self._spare_bytes
+        free = spare - request.reserved_bytes
         if free < 0 and not self._active:
+            message = f"{num_tokens} tokens need {request.reserved_bytes:,} bytes of KV state and {max(0, spare):,} are free"
             self._fail(
-                request,
-                MemoryBudgetError(
-                    f"{num_tokens} tokens need {request.reserved_bytes:,} bytes of KV state and {max(0, budget):,} are free; "
-                    "send a shorter prompt or a smaller max_tokens",
-                    param="max_tokens",
-                ),
+                request, MemoryBudgetError(f"{message}; send a shorter prompt or a smaller max_tokens", param="max_tokens")
             )
         if free >= 0 and self._cache.memory_bytes > free:
             self._cache.shrink_memory(free)
@@ -275,6 +281,9 @@ class Scheduler:
         command = request.command
         report = self._cache.report(request.prompt, request.match, request.failed_read, is_counted=not command.is_warmup)
         request.position = report.cached_tokens
+        if request.match is not None:
+            inherited = (cut for cut in request.match.entry.cuts if cut < request.position)
+            request.cuts = [*inherited, request.position]
         request.caches = request.runner.start(state, report.cached_tokens)
         request.phase = Phase.PREFILLING
         self.totals.prompt_tokens += len(request.tokens)
@@ -309,6 +318,7 @@ class Scheduler:
         if cut > request.position:
             request.runner.prefill(request.caches, request.tokens[request.position : cut])
             request.position = cut
+            request.cuts.append(cut)
             self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
             self._store_boundary(request)
         if request.remaining_tokens <= 0:
@@ -351,11 +361,12 @@ class Scheduler:
         assert request.runner is not None
         assert request.prompt is not None
         try:
-            state = request.runner.capture(caches, len(tokens))
+            state = request.runner.capture(caches, len(tokens), request.cuts)
         except UnsupportedCacheError as error:
             log.warning("state_not_cached", error=str(error))
             return
         self._cache.insert(request.prompt.namespace, tokens, state, kind=kind, preview=request.command.preview)
+        self._cache.shrink_memory(max(0, self._spare_bytes))
 
     # -------------------------------------------------------------------- end
 

@@ -11,6 +11,7 @@ from unified_mlx_app.cache.lookup import Match, Prompt
 from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
+from unified_mlx_app.errors import InvalidRequestError
 from unified_mlx_app.types import FinishReason, MissReason, TokenLogprob
 
 
@@ -52,6 +53,8 @@ class Request:
     failed_read: MissReason | None = None
     caches: list[Any] = field(default_factory=list)
     position: int = 0
+    cuts: list[int] = field(default_factory=list)
+    """Where the prefill of `caches` was cut so far, the reused part's included."""
     reserved_bytes: int = 0
     sequences: list[Sequence] = field(default_factory=list)
     num_finished: int = 0
@@ -89,6 +92,14 @@ class RowOutput:
     text: str
     logprob: TokenLogprob | None
     finish_reason: FinishReason | None
+
+
+def check_token_ids(request: Request, vocab_size: int) -> None:
+    """Raises InvalidRequestError. MLX does not check: an id beyond the table reads or writes foreign memory (mlx 0.32)."""
+    if int(request.tokens.max()) >= vocab_size:
+        raise InvalidRequestError(f"token ids must be below {vocab_size}", param="prompt")
+    if any(not 0 <= token_id < vocab_size for token_id in request.command.sampling.logit_bias):
+        raise InvalidRequestError(f"token ids must be below {vocab_size}", param="logit_bias")
 
 
 def prefill_cuts(request: Request, chunk_tokens: int) -> list[int]:

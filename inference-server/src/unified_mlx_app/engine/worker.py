@@ -14,7 +14,6 @@ import structlog
 import zmq
 
 from unified_mlx_app.cache.disk import DiskStore
-from unified_mlx_app.cache.keys import FileDigests
 from unified_mlx_app.cache.prompt_cache import PromptCacheService
 from unified_mlx_app.config import Settings
 from unified_mlx_app.engine.messages import (
@@ -37,6 +36,7 @@ from unified_mlx_app.engine.messages import (
 )
 from unified_mlx_app.engine.scheduler import Scheduler
 from unified_mlx_app.errors import AppError, GenerationError, ShuttingDownError
+from unified_mlx_app.identity import FileDigests
 from unified_mlx_app.models.manager import ModelManager
 from unified_mlx_app.observability.device import device_name, limit_buffer_pool, memory_counters, total_memory_bytes
 from unified_mlx_app.observability.logs import configure_logs

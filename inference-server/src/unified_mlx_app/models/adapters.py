@@ -41,7 +41,8 @@ class _AdapterConfig:
 def check_adapter(adapter_path: Path, base_path: Path) -> None:
     """Refuse an adapter that the engine could not load onto the base model, or that would answer with nonsense.
 
-    Raises NotFoundError when the folder or a file is missing, InvalidRequestError with param `adapter_path` otherwise.
+    Raises NotFoundError when the folder or a file is missing, InvalidRequestError with param `adapter_path` for what is wrong
+    with the adapter, and UnusableModelError when the base model itself cannot be read.
     """
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (adapter_path / name).is_file():
@@ -98,11 +99,9 @@ def _check_names(shapes: dict[str, tuple[int, ...]], config: _AdapterConfig) -> 
         module, _, leaf = name.rpartition(".")
         if not module or leaf not in config.leaves:
             raise _refuse(f"{WEIGHTS_FILE} holds the tensor {name[:120]!r}, which is no part of a LoRA adapter")
-        if leaf == "m":
-            continue
         if f"{module}.lora_a" not in shapes or f"{module}.lora_b" not in shapes:
-            raise _refuse(f"{module[:120]!r} has only one of lora_a and lora_b")
-        if _rank(leaf, shape) != config.rank:
+            raise _refuse(f"{module[:120]!r} has not both lora_a and lora_b")
+        if leaf != "m" and _rank(leaf, shape) != config.rank:
             raise _refuse(f"{name[:120]!r} has the shape {list(shape)}, which is not of rank {config.rank}")
 
 
@@ -164,11 +163,14 @@ def _bits(config: dict[str, Any], module: str, *, is_packed: bool) -> int | None
 
 
 def _base_shapes(base_path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of all weights, from the headers alone."""
+    """Shapes of all weights, from the headers alone. Raises UnusableModelError."""
     shapes: dict[str, tuple[int, ...]] = {}
     for file in base_path.glob("model*.safetensors"):
-        with file.open("rb") as stream:
-            (num_bytes,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(min(num_bytes, MAX_HEADER_BYTES)))
-        shapes.update({name: tuple(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"})
+        try:
+            with file.open("rb") as stream:
+                (num_bytes,) = struct.unpack("<Q", stream.read(8))
+                header = json.loads(stream.read(min(num_bytes, MAX_HEADER_BYTES)))
+            shapes.update({name: tuple(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"})
+        except (OSError, struct.error, ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+            raise UnusableModelError(f"{file.name} is not a safetensors file") from error
     return shapes

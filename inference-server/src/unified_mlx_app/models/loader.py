@@ -14,8 +14,8 @@ from mlx.utils import tree_reduce
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.utils import load_adapters
 
-from unified_mlx_app.cache.keys import FileDigests, Namespace
 from unified_mlx_app.errors import ModelLoadError
+from unified_mlx_app.identity import FileDigests, Namespace
 from unified_mlx_app.types import ModelSpec
 
 _BATCHABLE = ("KVCache", "RotatingKVCache", "ArraysCache", "CacheList")

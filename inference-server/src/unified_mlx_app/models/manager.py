@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from unified_mlx_app.cache.keys import FileDigests
 from unified_mlx_app.errors import ConflictError, ModelLoadError, ModelNotFoundError
+from unified_mlx_app.identity import FileDigests
 from unified_mlx_app.models import loader
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.observability.device import release_unused_memory

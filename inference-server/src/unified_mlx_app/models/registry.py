@@ -22,7 +22,7 @@ from unified_mlx_app.db import Sessions
 from unified_mlx_app.errors import ConflictError, InvalidRequestError, ModelLoadError, ModelNotFoundError, NotFoundError
 from unified_mlx_app.models.adapters import check_adapter
 from unified_mlx_app.models.default_model import DefaultModel, DefaultModelStatus, HubAccess
-from unified_mlx_app.models.local_models import DEMO_NAME, RESCAN_SECONDS, LocalModel, LocalModels, Source
+from unified_mlx_app.models.local_models import DEMO_NAME, RESCAN_SECONDS, LocalModel, LocalModels, Source, UnusableModelError
 from unified_mlx_app.models.served_model import ServedModel
 from unified_mlx_app.types import ModelSpec
 
@@ -299,7 +299,11 @@ def _check_adapter(adapter_path: str, base: LocalModel) -> str:
             raise NotFoundError("There is no folder at adapter_path.", param="adapter_path")
     except (ValueError, OSError, RuntimeError) as error:
         raise NotFoundError("There is no folder at adapter_path.", param="adapter_path") from error
-    check_adapter(folder, Path(base.path))
+    try:
+        check_adapter(folder, Path(base.path))
+    except UnusableModelError as error:
+        message = f"The base model {base.name!r} cannot be read: {error}."
+        raise ModelLoadError(message, retry_after_seconds=RETRY_AFTER_SECONDS) from error
     return str(folder)
 
 

@@ -6,7 +6,6 @@ A part's end is found by comparing renderings, never by searching for words, so 
 import asyncio
 import json
 import multiprocessing
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as WorkTimeoutError
@@ -108,12 +107,15 @@ class ChatTemplates:
     ) -> int | None:
         """Index of the message in whose content token `token_index` of `prompt` lies.
 
-        None when the template does not let that be told. Raises like `render`.
+        None when that cannot be told: this only explains a request, so it never fails one.
         """
-        tokenizer = await self._tokenizers.get(spec)
-        job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
-        char_index = await tokenizer.char_of_token(prompt.text, token_index)
-        return None if char_index is None else await self._run(template_worker.find_message, job, char_index)
+        try:
+            tokenizer = await self._tokenizers.get(spec)
+            job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+            char_index = await tokenizer.char_of_token(prompt.text, token_index)
+            return None if char_index is None else await self._run(template_worker.find_message, job, prompt.text, char_index)
+        except (InvalidRequestError, UnavailableError):
+            return None
 
     def _remember(self, key: str, layout: Layout) -> Layout:
         self._layouts[key] = layout
@@ -137,16 +139,6 @@ class ChatTemplates:
             log.warning("template_process_killed", limit_seconds=RENDER_SECONDS)
             message = f"The model's chat template took longer than {RENDER_SECONDS:g} s on the messages."
             raise InvalidRequestError(message, param="messages") from error
-
-
-def _preloaded_modules() -> list[str]:
-    """What the fork server imports once, so that a process which replaces a killed one starts in milliseconds.
-
-    Every process runs the main module again under another name, hence that module and all it imports belong here too.
-    """
-    main = sys.modules["__main__"].__spec__
-    own_main = [main.name] if main and main.name.startswith("unified_mlx_app.") else []
-    return ["transformers.utils.chat_template_utils", template_worker.__name__, *own_main]
 
 
 def _job(
@@ -176,7 +168,7 @@ def _layout_key(job: RenderJob) -> str:
             next_role = "assistant" if message.get("role") == "assistant" else "user"
             break
         leading.append(message)
-    seen = [job.template, leading, next_role, job.tools, job.variables, datetime.now(UTC).strftime("%Y-%m-%d")]
+    seen = [job.template, leading, next_role, job.tools, job.variables, datetime.now(UTC).astimezone().strftime("%Y-%m-%d")]
     return sha256(json.dumps(seen, sort_keys=True, default=repr).encode()).hexdigest()
 
 

@@ -64,12 +64,11 @@ def render(job: RenderJob, *, with_layout: bool) -> Rendering:
     return Rendering(text, _layout(job) if with_layout else None)
 
 
-def find_message(job: RenderJob, char_index: int) -> int | None:
-    """Index of the message in whose content character `char_index` of the prompt lies; None when it cannot be told.
+def find_message(job: RenderJob, text: str, char_index: int) -> int | None:
+    """Index of the message in whose content character `char_index` of the prompt `text` lies; None when it cannot be told.
 
     Changing a message changes the text from its content on, so a few renderings tell where a content starts.
     """
-    text = _render(job, job.messages, is_prompt=True)
     low, high = 0, len(job.messages)
     while high - low > 1:
         middle = (low + high) // 2

@@ -10,7 +10,8 @@ import pytest
 from fixtures.segments import NAMESPACE
 from hypothesis import given
 from hypothesis import strategies as st
-from unified_mlx_app.cache.keys import FileDigests, Namespace, entry_key, first_difference
+from unified_mlx_app.cache.keys import entry_key
+from unified_mlx_app.identity import FileDigests, Namespace, first_difference
 
 FIELDS = ("weights", "adapter", "tokenizer", "template", "layout", "versions")
 
@@ -87,7 +88,7 @@ def test_rewritten_file_of_same_size_and_mtime_gets_a_new_digest(tmp_path: Path)
 def test_settled_file_is_hashed_once_and_remembered_across_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, memo = tmp_path / "w", tmp_path / "cache" / "memo.json"
     weights.write_bytes(b"one")
-    monkeypatch.setattr("unified_mlx_app.cache.keys._SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr("unified_mlx_app.identity._SETTLED_SECONDS", -1.0)
     before = FileDigests(memo).digest([weights])
     monkeypatch.setattr("hashlib.file_digest", None)
 
