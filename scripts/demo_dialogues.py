@@ -204,7 +204,7 @@ class DialogueSampler:
 
     def _ask_fact(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
         draw = self._random
-        if facts and draw.random() < 0.9:
+        if facts and draw.random() < 0.93:
             name = draw.choice(sorted(facts))
         else:
             name = draw.choice(sorted(FACTS) if draw.random() < 0.75 else self._words)
@@ -216,9 +216,7 @@ class DialogueSampler:
 
     def _repeat(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:
         num_words = self._random.choice((1, 1, 2, 4, 8))
-        text = " ".join(
-            self._random.choice((self._random.choice(WORDS), self._random.choice(self._words))) for _ in range(num_words)
-        )
+        text = " ".join(self._random.choice(self._random.choice((WORDS, self._words))) for _ in range(num_words))
         return f"Repeat: {text}", text
 
     def _count(self, facts: dict[str, str], has_tools: bool) -> tuple[str, str]:

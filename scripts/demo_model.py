@@ -19,7 +19,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
-from chat_tokenizer import train_tokenizer
+from chat_tokenizer import END_OF_TEXT, train_tokenizer
 from demo_dialogues import (
     ANSWERS,
     CITIES,
@@ -33,16 +33,19 @@ from demo_dialogues import (
     tool_call,
     weather_tool,
 )
+from induction_head import plant_induction_head
 from mlx.utils import tree_flatten
 from mlx_lm import load
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from model_factory import Size, build_model, model_config, write_model
 
-SIZE = Size(hidden=128, layers=2, intermediate=256, heads=4, kv_heads=2, head_dim=32, vocab_size=1536)
+SIZE = Size(hidden=128, layers=2, intermediate=192, heads=3, kv_heads=3, head_dim=64, vocab_size=1536)
 MAX_CONTEXT_TOKENS = 8192
 _BATCH_TOKENS = 4096
 _POOL_BATCHES = 16
-_PEAK_LEARNING_RATE = 3e-3
+_COPYING_STEPS = 150
+_PEAK_LEARNING_RATE = 1e-3
+_ROPE_THETA = 1e4
 _SHORT_NOISE_LINES, _LONG_NOISE_LINES = 8, 50
 
 
@@ -79,10 +82,19 @@ def untrained_model(out: Path, seed: int) -> tuple[nn.Module, TokenizerWrapper]:
     dialogues = [sampler.sample(max_noise_lines=2) for _ in range(12_000)]
     texts = [" ".join(message["content"] for message in dialogue.messages) for dialogue in dialogues]
     tokenizer = train_tokenizer(SIZE.vocab_size, extra_texts=texts)
-    config = model_config("qwen3", SIZE, tokenizer, max_position_embeddings=MAX_CONTEXT_TOKENS)
-    config["tie_word_embeddings"] = True
+    config = model_config("llama", SIZE, tokenizer, max_position_embeddings=MAX_CONTEXT_TOKENS) | {
+        "model_type": "smollm3",
+        "architectures": ["SmolLM3ForCausalLM"],
+        "attention_bias": True,
+        "no_rope_layers": [1, 0],
+        "rope_theta": _ROPE_THETA,
+        "tie_word_embeddings": True,
+        "pad_token_id": tokenizer.token_to_id(END_OF_TEXT),
+    }
     mx.random.seed(seed)
-    write_model(out, build_model(config), config, tokenizer)
+    model = build_model(config)
+    plant_induction_head(model, rope_theta=_ROPE_THETA, seed=seed)
+    write_model(out, model, config, tokenizer)
     model, wrapper, *_ = load(str(out))
     return model, wrapper
 
@@ -99,7 +111,8 @@ def batches(encoder: Encoder, sampler: DialogueSampler, *, num_steps: int, seed:
         pool.sort(key=lambda item: len(item.tokens))
         cut = cut_by_tokens(pool)
         for index in order.permutation(len(cut)):
-            yield cut[index]
+            if step < num_steps:
+                yield cut[index]
             step += 1
 
 
@@ -135,18 +148,40 @@ def answer_loss(model: nn.Module, inputs: mx.array, positions: mx.array, targets
     return nn.losses.cross_entropy(answer_logits(model, inputs, positions), targets, reduction="mean")
 
 
+def copying_batch(draw: np.random.Generator, vocab_size: int) -> tuple[mx.array, mx.array, mx.array]:
+    """Random tokens in which a span occurs twice, as `padded` gives batches: what follows the second start is known."""
+    rows, width = 32, 64
+    tokens = draw.integers(3, vocab_size, (rows, width))
+    learn = np.zeros((rows, width - 1), bool)
+    for row in range(rows):
+        length = draw.integers(3, 20)
+        first = draw.integers(0, width - 2 * length)
+        second = draw.integers(first + length, width - length + 1)
+        tokens[row, second : second + length] = tokens[row, first : first + length]
+        learn[row, second + 1 : second + length - 1] = True
+    positions = np.flatnonzero(learn)
+    targets = tokens[:, 1:].reshape(-1)[positions]
+    return mx.array(tokens[:, :-1].astype(np.int32)), mx.array(positions), mx.array(targets.astype(np.int32))
+
+
+def all_batches(encoder: Encoder, *, num_steps: int, seed: int) -> Iterator[tuple[mx.array, mx.array, mx.array]]:
+    """What the model is trained on: copying first, so that the planted head is settled, then conversations."""
+    draw = np.random.default_rng(seed)
+    for _ in range(_COPYING_STEPS):
+        yield copying_batch(draw, SIZE.vocab_size)
+    for batch in batches(encoder, DialogueSampler(seed + 1), num_steps=num_steps - _COPYING_STEPS, seed=seed):
+        yield padded(batch)
+
+
 def train(model: nn.Module, encoder: Encoder, *, num_steps: int, seed: int) -> None:
-    """Fit the model to freshly drawn conversations: warm-up over 5 % of the steps, then linear decay."""
+    """Fit the model to freshly drawn examples with AdamW: a short warm-up, then linear decay."""
     optimizer = optim.AdamW(learning_rate=_PEAK_LEARNING_RATE, weight_decay=0.01)
     loss_and_gradients = nn.value_and_grad(model, answer_loss)
     start, smooth_loss = time.perf_counter(), None
     model.train()
-    for step, batch in enumerate(batches(encoder, DialogueSampler(seed + 1), num_steps=num_steps, seed=seed)):
-        if step == num_steps:
-            break
-        done = step / num_steps
-        optimizer.learning_rate = _PEAK_LEARNING_RATE * min(1.0, done * 20) * max(0.02, 1 - done)
-        loss, gradients = loss_and_gradients(model, *padded(batch))
+    for step, batch in enumerate(all_batches(encoder, num_steps=num_steps, seed=seed)):
+        optimizer.learning_rate = _PEAK_LEARNING_RATE * min(1.0, step / 20) * max(0.02, 1 - step / num_steps)
+        loss, gradients = loss_and_gradients(model, *batch)
         gradients, _ = optim.clip_grad_norm(gradients, 1.0)
         optimizer.update(model, gradients)
         mx.eval(model.state, optimizer.state, loss)

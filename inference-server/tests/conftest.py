@@ -17,6 +17,7 @@ pytest_plugins = [
     "fixtures.kv_models",
     "fixtures.hub",
     "fixtures.postgres",
+    "fixtures.prompt_caches",
     "fixtures.server",
     "fixtures.tokenizer_folders",
 ]

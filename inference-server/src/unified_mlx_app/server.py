@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -55,7 +56,7 @@ def _variable(field_name: str) -> str:
 
 def read_settings(host: str | None, port: int | None) -> Settings:
     """Settings of the environment under those of the command line. Exits with status 2, naming what is wrong."""
-    given = {name: value for name, value in {"host": host, "api_port": port}.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in {"host": host, "api_port": port}.items() if value is not None}
     try:
         settings = Settings(**given)
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Models and the prompt cache as operators see and steer them."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_the_prompt_cache_from_warming_to_clearing(fresh_server: RunningServer) 
     assert (stats(server)["total_hits"], stats(server)["total_misses"]) == (0, 0)
 
     assert ask(server, LONG_SYSTEM, "Which animal is the largest?") == "hit"
-    assert ask(server, "Another part. " * 20, "Which animal is the largest?") == "miss"
+    assert ask(server, "Another part. " * 20, "Which animal is the largest?") in {"miss", "partial"}
     assert ask(server, LONG_SYSTEM, "Which is the smallest?") == "hit"
     assert ask(server, "Another part. " * 20, "Which is the smallest?") == "hit"
     assert (stats(server)["total_hits"], stats(server)["total_misses"], stats(server)["hit_rate"]) == (3, 1, 0.75)
@@ -79,8 +80,7 @@ def test_a_miss_says_where_the_conversation_diverged(fresh_server: RunningServer
     response = server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 2})
 
     assert response.headers["x-cache"] in {"miss", "partial"}
-    if response.headers["x-cache"] == "miss":
-        assert response.headers["x-cache-reason"].startswith(("diverged; token=", "too_short"))
+    assert re.fullmatch(r"diverged; token=\d+; message=0", response.headers["x-cache-reason"])
 
 
 def test_models_are_loaded_pinned_and_freed(fresh_server: RunningServer) -> None:

@@ -1,8 +1,9 @@
 """Health routes and what Prometheus reads."""
 
 import re
+from pathlib import Path
 
-from fixtures.server import RunningServer
+from fixtures.server import RunningServer, run_server
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -85,3 +86,14 @@ def test_docs_and_openapi_are_served(server: RunningServer) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert all(operation["summary"] and operation["description"] for operation in operations)
     assert all({"400", "503"} <= set(operation["responses"]) for operation in operations)
+
+
+def test_an_unavailable_default_model_is_said_and_the_demo_model_answers(tmp_path: Path) -> None:
+    with run_server(tmp_path, Path("nobody/no-such-model")) as server:
+        response = server.chat("What is the capital of France?", max_tokens=8)
+
+        assert response.status_code == 200, response.text
+        assert "nobody/no-such-model" in response.headers["x-model-fallback"]
+        assert response.json()["model"] == "mlx-hub/demo"
+        assert server.get("/health").json()["status"] == "degraded"
+        assert server.get("/admin/health").json()["default_model"]["state"] == "unavailable"

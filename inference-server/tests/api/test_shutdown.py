@@ -45,7 +45,7 @@ def test_running_streams_finish_and_new_requests_are_told_to_wait(tmp_path: Path
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "shutting_down"
         assert int(refused.headers["retry-after"]) > 0
-        assert server.stop() == 0
+        assert server.process.wait(40) == 0
         for stream in streams:
             stream.join(10)
             assert stream.frames[-1] == "[DONE]"

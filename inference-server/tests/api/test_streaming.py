@@ -79,6 +79,22 @@ def test_a_header_that_never_ends_is_cut(server: RunningServer) -> None:
         assert time.monotonic() - started < 8
 
 
+@pytest.mark.slow
+def test_a_client_that_stops_reading_is_cut(server: RunningServer) -> None:
+    host, port = server.base_url.removeprefix("http://").split(":")
+    body = json.dumps({**LONG, "n": 8, "logprobs": True, "top_logprobs": 20, "stream": True})
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        connection.connect((host, int(port)))
+        connection.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        server.wait_until(lambda it: it.engine()["requests_in_flight"] == 1)
+
+        server.wait_until(is_idle, 60)
+
+
 @pytest.fixture
 def small_server(tmp_path: Path, tiny_models: Callable[..., Path]) -> Iterator[RunningServer]:
     """One that decodes one row and lets two wait."""

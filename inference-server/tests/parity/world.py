@@ -44,8 +44,8 @@ class Chat:
     def edited(self, position: int) -> "Chat":
         """The same chat with another token at `position`, as after an edit of an earlier message."""
         tokens = list(self.tokens)
-        tokens[position] = 3000 - tokens[position]
-        return Chat(tokens[: len(self.system)], [token % 1900 + 20 for token in tokens], list(self.ends))
+        tokens[position] = 20 + (tokens[position] + 7) % 1880
+        return Chat(tokens[: len(self.system)], tokens, list(self.ends))
 
     def command(self, model: Path, *, max_tokens: int = 4) -> Generate:
         return command(model, self.tokens, system=len(self.system), turns=self.ends, max_tokens=max_tokens, top_logprobs=2)
@@ -108,14 +108,16 @@ def _upto(cuts: list[int], end: int) -> list[int]:
 
 
 class World:
-    """Chats with a cached engine and checks every answer."""
+    """Chats with a cached engine and checks every answer; worlds of one model may share what is `expected`."""
 
-    def __init__(self, model: Path, cached: LocalEngine, uncached: LocalEngine) -> None:
+    def __init__(
+        self, model: Path, cached: LocalEngine, uncached: LocalEngine, expected: dict[tuple[object, ...], Answer] | None = None
+    ) -> None:
         self.model = model
         self.cached = cached
         self._uncached = uncached
         self._oracle = BitOracle()
-        self._expected: dict[tuple[object, ...], Answer] = {}
+        self._expected = expected if expected is not None else {}
         self.num_requests = 0
         self.num_exact_reuses = 0
 
@@ -127,6 +129,8 @@ class World:
         assert answer.error is None
         assert answer.tokens == expected.tokens
         assert answer.texts == expected.texts
+        if answer.report.is_exact:
+            assert answer.logprobs == expected.logprobs, "said to be exact, and is not"
         if self._oracle.must_agree(each, answer):
             assert answer.logprobs == expected.logprobs, "not the bits of the cold run"
             self.num_exact_reuses += answer.report.cached_tokens > 0

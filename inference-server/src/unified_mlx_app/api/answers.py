@@ -8,7 +8,7 @@ from unified_mlx_app.types import Usage
 ANSWER_HEADERS = {
     "x-cache": "What the prompt cache did: hit, partial, miss or off.",
     "x-cache-tokens": "Prompt tokens whose KV state was reused.",
-    "x-cache-reason": "On a miss: why, for example `diverged; token=412; message=1`.",
+    "x-cache-reason": "Why it was not a hit, for example `diverged; token=412; message=1`.",
     "x-response-cache": "`hit` when the whole answer came from the response cache.",
     "x-model-fallback": "Why another model answered than the default one.",
     "x-request-id": "Id of the request, also in the server's log.",

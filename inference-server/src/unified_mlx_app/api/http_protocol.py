@@ -1,7 +1,7 @@
-"""Uvicorn's h11 protocol with a deadline for request headers and JSON for what is not HTTP.
+"""Uvicorn's h11 protocol with deadlines for slow senders and slow readers, and JSON for what is not HTTP.
 
-Uvicorn 0.54 has neither: a client that sends one header byte a minute holds its connection for
-ever. To be deleted when uvicorn has a header timeout.
+Uvicorn 0.54 has none of it: a client that sends one header byte a minute, or reads one byte of an
+answer a minute, holds its connection for ever. To be deleted when uvicorn has such timeouts.
 """
 
 import asyncio
@@ -13,12 +13,16 @@ from unified_mlx_app.api.error_schemas import error_body
 from unified_mlx_app.errors import InvalidRequestError
 
 HEADER_SECONDS = 5.0
+STALL_SECONDS = 30.0
+"""A client that takes nothing of a full buffer (64 KiB) for so long is cut off."""
 
 
 class DeadlineH11Protocol(H11Protocol):
-    """Closes a connection whose next request header is not complete `HEADER_SECONDS` after its first byte."""
+    """Closes a connection whose next request header is not complete `HEADER_SECONDS` after its first byte,
+    or whose client stops reading."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -26,7 +30,18 @@ class DeadlineH11Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._stall is not None:
+            self._stall.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._deadline is None and self._is_between_requests():
@@ -44,7 +59,8 @@ class DeadlineH11Protocol(H11Protocol):
         self.transport.close()
 
     def _is_between_requests(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        # Uvicorn declares it as never None, and sets None until the first request.
+        return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._cut)

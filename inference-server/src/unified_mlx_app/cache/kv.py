@@ -98,10 +98,10 @@ def to_tensors(state: KVState, start_tokens: int) -> tuple[list[dict[str, Any]],
 
 def from_segments(segments: Sequence[LoadedSegment]) -> KVState:
     """The state after the last of a chain of verified segments, evaluated. Raises ValueError if they do not fit together."""
-    loaded = [mx.load(io.BytesIO(segment.payload), format="safetensors") for segment in segments]
+    loaded = [_load(segment.payload) for segment in segments]
     chains = list(zip(*(segment.layers for segment in segments), strict=True))
     state = KVState(
-        tuple(_join([(layer, arrays) for layer, arrays in zip(chain, loaded, strict=True)]) for chain in chains),
+        tuple(_join(list(zip(chain, loaded, strict=True))) for chain in chains),
         segments[-1].info.end_tokens,
         segments[-1].info.cuts,
     )
@@ -111,12 +111,18 @@ def from_segments(segments: Sequence[LoadedSegment]) -> KVState:
     return state
 
 
+def _load(payload: bytes) -> dict[str, mx.array]:
+    arrays = mx.load(io.BytesIO(payload), format="safetensors")
+    assert isinstance(arrays, dict)
+    return arrays
+
+
 def _arrays_of(layers: Sequence[LayerState]) -> list[mx.array]:
     own = [array for layer in layers for array in layer.arrays if array is not None]
     return own + [array for layer in layers if layer.parts for array in _arrays_of(layer.parts)]
 
 
-def _rows(array: mx.array, start: int, end: int) -> mx.array:
+def _rows(array: Any, start: int, end: int) -> mx.array:
     return mx.contiguous(array[:, :, start:end])
 
 
@@ -179,7 +185,7 @@ def _describe(layer: LayerState, start_tokens: int, name: str, tensors: list[Ten
 def _bytes_of(array: mx.array) -> memoryview:
     view = array.reshape(-1).view(mx.uint8)
     mx.eval(view)
-    return memoryview(np.asarray(view))
+    return np.asarray(view).data
 
 
 def _join(chain: Sequence[tuple[dict[str, Any], dict[str, mx.array]]]) -> LayerState:

@@ -325,11 +325,12 @@ class PromptCacheService:
                     self._forget(other, None)
 
     def _persist(self, entry: Entry, state: KVState) -> None:
-        """Queue what `entry` adds to its longest prefix on disk."""
+        """Queue what `entry` adds to its longest prefix on disk that was computed in the same way."""
         if self._disk is None or entry.chain:
             return
         prefixes = self._index(entry.namespace).match(entry.tokens).prefixes
-        parent = next((other for other in reversed(prefixes) if other.chain and other is not entry), None)
+        stored = (other for other in reversed(prefixes) if other.chain and other is not entry)
+        parent = next((other for other in stored if _is_made_alike(other, state)), None)
         start_tokens = parent.num_tokens if parent else 0
         try:
             layers, tensors = to_tensors(state, start_tokens)
@@ -383,3 +384,9 @@ class PromptCacheService:
         self._index(entry.namespace).remove(entry.tokens)
         if reason is not None:
             self._misses.remember(entry.namespace, entry.tokens, reason)
+
+
+def _is_made_alike(entry: Entry, state: KVState) -> bool:
+    """Whether the start of `state` has the bits of `entry`: cut alike, or continued from it where its generated tokens ended."""
+    cuts = tuple(cut for cut in state.cuts if cut <= entry.num_tokens)
+    return cuts in {entry.cuts, (*entry.cuts, entry.num_tokens)}

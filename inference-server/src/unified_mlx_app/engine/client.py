@@ -112,6 +112,8 @@ class EngineClient:
         is_sent = False
         try:
             await self._wait_until_ready()
+            while not events.empty():
+                events.get_nowait()  # An engine died while this waited for it: not this request's business.
             self._supervisor.post(command)
             is_sent = True
             while num_open:

@@ -6,7 +6,7 @@ bit for bit the same whatever else runs (measured on CPU; batching a prefill wou
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import numpy as np
@@ -89,7 +89,13 @@ class Runner:
         _, responses = self._batch.next()
         self._rows.difference_update(response.uid for response in responses if response.finish_reason is not None)
         return [
-            Sampled(response.uid, response.token, response.logprobs, response.finish_reason, response.prompt_cache)
+            Sampled(
+                response.uid,
+                response.token,
+                response.logprobs,
+                cast(FinishReason | None, response.finish_reason),
+                response.prompt_cache,
+            )
             for response in responses
         ]
 

@@ -120,7 +120,7 @@ class _Penalties:
         self._is_in_prompt: mx.array | None = None
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        if self._counts is None:
+        if self._counts is None or self._is_in_prompt is None:
             # The first call's last token belongs to the prompt.
             self._counts = mx.zeros(logits.shape[-1], mx.float32)
             self._is_in_prompt = mx.zeros(logits.shape[-1], mx.bool_).at[self._prompt].maximum(True)

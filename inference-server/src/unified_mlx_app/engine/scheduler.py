@@ -326,12 +326,10 @@ class Scheduler:
 
     def _store_boundary(self, request: Request) -> None:
         """Keep the state at a boundary: always after the system part; after the last turn only where states cannot be trimmed."""
-        kinds: set[EntryKind] = {
-            boundary.kind for boundary in request.command.boundaries if boundary.end_tokens == request.position
-        }
+        kinds: set[EntryKind] = {each.kind for each in request.command.boundaries if each.end_tokens == request.position}
         if "system" in kinds:
             self._store(request, "system")
-        elif "turn" in kinds and not _is_trimmable(request):
+        elif "turn" in kinds and not request.is_trimmable:
             self._store(request, "turn")
 
     def _end_prefill(self, request: Request) -> None:
@@ -342,9 +340,10 @@ class Scheduler:
             self._end(request)
             return
         cached_tokens = request.match.num_tokens if request.match else 0
-        if _is_trimmable(request) and request.position - cached_tokens >= _COALESCE_TOKENS:
+        if request.is_trimmable and request.position - cached_tokens >= _COALESCE_TOKENS:
             # Usable at once by requests that wait for it, and after this one was cancelled.
             self._store(request, "prompt")
+        request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
         self._decoder.join(request)
         request.caches = []
         request.phase = Phase.DECODING
@@ -397,8 +396,3 @@ class Scheduler:
     def _find(self, request_id: str) -> Request | None:
         waiting = (request for request in self._waiting if request.request_id == request_id)
         return self._active.get(request_id) or next(waiting, None)
-
-
-def _is_trimmable(request: Request) -> bool:
-    """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
-    return all(type(cache).__name__ == "KVCache" for cache in request.caches)

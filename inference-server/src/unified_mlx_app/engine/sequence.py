@@ -74,6 +74,11 @@ class Request:
     def remaining_tokens(self) -> int:
         return self.prefill_end - self.position
 
+    @property
+    def is_trimmable(self) -> bool:
+        """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
+        return all(type(cache).__name__ == "KVCache" for cache in self.caches)
+
     def boundary_end(self, kind: str) -> int | None:
         """Where the last part of `kind` ends, if the prompt has one."""
         return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)

@@ -6,6 +6,7 @@ Event loop thread only.
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -120,7 +121,7 @@ class EngineSupervisor:
 
     async def _spawn(self, endpoint: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "unified_mlx_app.engine.worker", endpoint, stdin=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "unified_mlx_app.engine.worker", endpoint, str(os.getpid())), stdin=asyncio.subprocess.PIPE
         )
         assert process.stdin is not None
         with contextlib.suppress(ConnectionError):  # It died at once: noticed right below.

@@ -1,7 +1,7 @@
 """The engine process: one thread that owns MLX, fed by commands from the API process and answering with events.
 
-Started by the supervisor as `python -m unified_mlx_app.engine.worker SOCKET` with the settings as JSON on standard input.
-It ends by itself when its parent is gone.
+Started by the supervisor as `python -m unified_mlx_app.engine.worker SOCKET PARENT_PID` with the settings as JSON on standard
+input. It ends by itself when its parent is gone.
 """
 
 import os
@@ -51,7 +51,7 @@ _IDLE_POLL_MS = 500
 class Engine:
     """Everything one engine process holds. All methods run on the main thread."""
 
-    def __init__(self, settings: Settings, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, settings: Settings, socket: zmq.Socket[bytes], *, parent_pid: int) -> None:
         self._socket = socket
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -59,7 +59,7 @@ class Engine:
         self._loads: list[LoadModel] = []
         self._drain_until: float | None = None
         self._next_heartbeat_at = 0.0
-        self._parent_pid = os.getppid()
+        self._parent_pid = parent_pid
         memory_limit_bytes = settings.memory_limit or int(total_memory_bytes() * 0.75)
         limit_buffer_pool(memory_limit_bytes // 10)
         disk = _open_disk(settings, self._wake)
@@ -237,8 +237,9 @@ def _open_disk(settings: Settings, wake: Callable[[], None]) -> DiskStore | None
 
 def main() -> None:
     """Entry of the engine process."""
-    # A terminal's Ctrl-C reaches the whole process group; the API process decides when the engine stops.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals often reach the whole process group; the API process decides when the engine stops.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     settings = Settings.model_validate_json(sys.stdin.read())
     configure_logs(component="engine")
     context = zmq.Context()
@@ -246,7 +247,7 @@ def main() -> None:
     socket.setsockopt(zmq.SNDHWM, 0)
     socket.setsockopt(zmq.RCVHWM, 0)
     socket.connect(sys.argv[1])
-    Engine(settings, socket).run()
+    Engine(settings, socket, parent_pid=int(sys.argv[2])).run()
     context.term()
 
 

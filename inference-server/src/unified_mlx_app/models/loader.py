@@ -10,7 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx_lm
-from mlx.utils import tree_reduce
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.utils import load_adapters
 
@@ -37,8 +37,8 @@ class LoadedModel:
     quantization: str | None
     kv_bytes_per_token: int
     kv_fixed_bytes: int
-    files: tuple[tuple[str, int, int], ...]
-    """Path, size and mtime_ns of each file it was made from: tells when the files on disk are another model's."""
+    files: tuple[tuple[str, int, int, int], ...]
+    """`files_of` when it was loaded: tells when the files on disk are another model's."""
 
     def kv_bytes(self, num_tokens: int) -> int:
         """Estimated bytes of KV state of one row with `num_tokens` tokens."""
@@ -58,10 +58,10 @@ def load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None = None)
         raise ModelLoadError(f"model {spec.name!r} cannot be loaded: {error}") from error
 
 
-def files_of(spec: ModelSpec) -> tuple[tuple[str, int, int], ...]:
-    """Path, size and mtime_ns of the files that make up `spec`, in a fixed order."""
+def files_of(spec: ModelSpec) -> tuple[tuple[str, int, int, int], ...]:
+    """Path, inode, size and ctime_ns of the files that make up `spec`, in a fixed order; an unpacked archive restores mtimes."""
     paths = [path for group in _file_groups(spec).values() for path in group]
-    return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()])
+    return tuple((str(path), stat.st_ino, stat.st_size, stat.st_ctime_ns) for path in paths for stat in [path.stat()])
 
 
 def weight_bytes_of(spec: ModelSpec) -> int:
@@ -89,7 +89,7 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         decode=decode,
         eos_token_ids=eos_token_ids,
         namespace=_namespace(spec, digests, caches),
-        weight_bytes=tree_reduce(lambda total, array: total + array.nbytes, model.parameters(), 0),
+        weight_bytes=_num_bytes(model),
         vocab_size=vocab_size,
         max_context_tokens=_max_context_tokens(config),
         quantization=_quantization(config),
@@ -112,6 +112,10 @@ def _warm_up(spec: ModelSpec, model: Any) -> tuple[list[Any], int]:
     if mx.isnan(logits).any().item():
         raise ModelLoadError(f"model {spec.name!r} computes NaN; its weights or its adapter are broken")
     return caches, int(logits.shape[-1])
+
+
+def _num_bytes(model: Any) -> int:
+    return sum(array.nbytes for array in dict(tree_flatten(model.parameters())).values())
 
 
 def _leaves(caches: Sequence[Any]) -> list[Any]:

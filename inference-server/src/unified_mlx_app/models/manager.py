@@ -22,9 +22,20 @@ _Key = tuple[str, str | None]
 @dataclass(slots=True)
 class _Resident:
     loaded: LoadedModel
-    pinned: bool = False
     num_active: int = 0
     last_used_at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Weights on their way into memory; `num_bytes` is what they will take."""
+
+    result: Future[LoadedModel]
+    num_bytes: int
+
+    @property
+    def is_failed(self) -> bool:
+        return self.result.done() and self.result.exception() is not None
 
 
 class ModelManager:
@@ -45,27 +56,30 @@ class ModelManager:
         self._on_unload = on_unload
         self._wake = wake
         self._residents: dict[_Key, _Resident] = {}
-        self._loads: dict[_Key, Future[LoadedModel]] = {}
+        self._loads: dict[_Key, _Load] = {}
+        self._pinned: set[_Key] = set()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="model-loader")
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all resident weights; an adapter over a resident base counts its own only."""
-        return sum(self._own_bytes(resident) for resident in self._residents.values())
+        """Bytes of all weights in memory or on their way; an adapter over a resident base counts its own only."""
+        loading_bytes = sum(load.num_bytes for load in self._loads.values() if not load.is_failed)
+        return loading_bytes + sum(self._own_bytes(resident) for resident in self._residents.values())
 
     def request(self, spec: ModelSpec) -> LoadedModel | None:
         """The resident model for `spec`, or None while it is being loaded: ask again. Raises ModelLoadError if that failed."""
         key = _key(spec)
         if (load := self._loads.get(key)) is not None:
-            if not load.done():
+            if not load.result.done():
                 return None
-            del self._loads[key]
-            self._residents[key] = _Resident(load.result())
-            log.info("model_loaded", model=spec.name, weight_bytes=load.result().weight_bytes)
+            self._take_in(key)
         if key in self._residents and not self._is_stale(key):
             self._residents[key].last_used_at = time.time()
             return self._residents[key].loaded
         if key in self._residents:
+            for adapter in self._adapters_on(key):
+                if not self._residents[adapter].num_active:
+                    self._drop(adapter)
             if self._is_in_use(key):
                 return None  # The old files are still being served; reload as soon as that ends.
             log.info("model_files_changed", model=spec.name)
@@ -83,7 +97,11 @@ class ModelManager:
 
     def set_pinned(self, spec: ModelSpec, pinned: bool) -> None:
         """Pinned models are neither evicted nor expired. The model must be resident."""
-        self._residents[_key(spec)].pinned = pinned
+        assert _key(spec) in self._residents
+        if pinned:
+            self._pinned.add(_key(spec))
+        else:
+            self._pinned.discard(_key(spec))
 
     def unload(self, name: str) -> None:
         """Free the model served as `name`. Raises ModelNotFoundError, or ConflictError while it or an adapter on it is in use."""
@@ -93,10 +111,14 @@ class ModelManager:
         for key in keys:
             if self._is_in_use(key):
                 raise ConflictError(f"model {name!r} is in use; wait for its requests to end or unload its adapters first")
+            self._pinned.discard(key)
             self._drop(key)
 
     def expire(self) -> None:
-        """Unload what nobody used for the time to live."""
+        """Unload what nobody used for the time to live; take in what was loaded for requests that are gone."""
+        for key, load in list(self._loads.items()):
+            if load.result.done() and not load.is_failed:
+                self._take_in(key)
         if not self._ttl_seconds:
             return
         horizon = time.time() - self._ttl_seconds
@@ -109,14 +131,14 @@ class ModelManager:
             ResidentModel(
                 name=resident.loaded.spec.name,
                 weight_bytes=self._own_bytes(resident),
-                pinned=resident.pinned,
+                pinned=key in self._pinned,
                 last_used_at=resident.last_used_at,
                 num_active=resident.num_active,
                 max_context_tokens=resident.loaded.max_context_tokens,
                 vocab_size=resident.loaded.vocab_size,
                 quantization=resident.loaded.quantization,
             )
-            for resident in self._residents.values()
+            for key, resident in self._residents.items()
         )
 
     def resident(self, spec: ModelSpec) -> ResidentModel:
@@ -131,33 +153,48 @@ class ModelManager:
         if spec.adapter_path is not None:
             # The base becomes resident under its own name, so that both are listed and accounted for.
             base = self.request(
-                ModelSpec(name=spec.path.rsplit("/", 1)[-1], path=spec.path, max_context_tokens=spec.max_context_tokens)
+                ModelSpec(
+                    name=spec.base_model or spec.path.rsplit("/", 1)[-1],
+                    path=spec.path,
+                    max_context_tokens=spec.max_context_tokens,
+                )
             )
             if base is None:
                 return None
         try:
-            self._make_room(spec, base)
+            num_bytes = loader.weight_bytes_of(spec) - (loader.weight_bytes_of(base.spec) if base else 0)
         except OSError as error:
             raise ModelLoadError(f"model {spec.name!r} cannot be read: {error}") from error
-        load = self._pool.submit(loader.load, spec, self._digests, base)
-        load.add_done_callback(lambda _: self._wake())
-        self._loads[_key(spec)] = load
+        if self._make_room(spec, num_bytes):
+            result = self._pool.submit(loader.load, spec, self._digests, base)
+            self._loads[_key(spec)] = _Load(result, num_bytes)
+            result.add_done_callback(lambda _: self._wake())
         return None
 
-    def _make_room(self, spec: ModelSpec, base: LoadedModel | None) -> None:
-        """Evict idle models, least recently used first, until `spec` fits. Raises ModelLoadError if it cannot."""
-        needed = loader.weight_bytes_of(spec) - (loader.weight_bytes_of(base.spec) if base else 0)
-        by_age = sorted(self._residents, key=lambda key: self._residents[key].last_used_at)
-        for key in by_age:
-            if self.weight_bytes + needed <= self._limit_bytes:
-                return
-            if key != (spec.path, None) and self._is_evictable(key):
-                self._drop(key)
-        if self.weight_bytes + needed > self._limit_bytes:
-            raise ModelLoadError(
-                f"model {spec.name!r} needs {needed:,} bytes beside {self.weight_bytes:,} in use of {self._limit_bytes:,}; "
-                "unload another model or raise MLX_MEMORY_LIMIT"
-            )
+    def _make_room(self, spec: ModelSpec, num_bytes: int) -> bool:
+        """Evict idle models, least recently used first, until `num_bytes` fit. False: ask again when present loads are done.
+
+        Raises ModelLoadError if there will be no room.
+        """
+        while self.weight_bytes + num_bytes > self._limit_bytes:
+            # Dropping an adapter may make its base evictable, so the choice is made anew each time.
+            evictable = [key for key in self._residents if key != (spec.path, None) and self._is_evictable(key)]
+            if evictable:
+                self._drop(min(evictable, key=lambda key: self._residents[key].last_used_at))
+            elif any(not load.result.done() for load in self._loads.values()):
+                return False
+            else:
+                raise ModelLoadError(
+                    f"model {spec.name!r} needs {num_bytes:,} bytes beside {self.weight_bytes:,} in use of "
+                    f"{self._limit_bytes:,}; unload another model or raise MLX_MEMORY_LIMIT"
+                )
+        return True
+
+    def _take_in(self, key: _Key) -> None:
+        """What was loaded is resident now. Raises ModelLoadError if loading failed."""
+        loaded = self._loads.pop(key).result.result()
+        self._residents[key] = _Resident(loaded)
+        log.info("model_loaded", model=loaded.spec.name, weight_bytes=loaded.weight_bytes)
 
     def _own_bytes(self, resident: _Resident) -> int:
         spec, own = resident.loaded.spec, resident.loaded.weight_bytes
@@ -165,7 +202,7 @@ class ModelManager:
         return own - base.loaded.weight_bytes if spec.adapter_path and base else own
 
     def _is_evictable(self, key: _Key) -> bool:
-        return not self._residents[key].pinned and not self._is_in_use(key)
+        return key not in self._pinned and not self._is_in_use(key)
 
     def _is_stale(self, key: _Key) -> bool:
         loaded = self._residents[key].loaded
@@ -174,10 +211,12 @@ class ModelManager:
         except OSError:
             return False  # Files are gone: serve what is in memory.
 
-    def _is_in_use(self, key: _Key) -> bool:
+    def _adapters_on(self, key: _Key) -> list[_Key]:
         path, adapter = key
-        has_adapters = adapter is None and any(other != key and other[0] == path for other in self._residents)
-        return has_adapters or self._residents[key].num_active > 0
+        return [other for other in self._residents if other != key and other[0] == path] if adapter is None else []
+
+    def _is_in_use(self, key: _Key) -> bool:
+        return bool(self._adapters_on(key)) or self._residents[key].num_active > 0
 
     def _drop(self, key: _Key) -> None:
         """Free the model at `key`. Callers must not hold it, or its memory stays."""

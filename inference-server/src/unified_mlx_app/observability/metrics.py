@@ -73,9 +73,7 @@ def _cache_metrics(stats: EngineStats) -> Iterator[Metric]:
     for reason, count in cache.misses_by_reason.items():
         misses.add_metric([reason], count)
     yield misses
-    yield CounterMetricFamily(
-        "mlx_prompt_cache_partial_hits", "Hits that left a shared part to compute.", value=cache.partial_hits
-    )
+    yield CounterMetricFamily("mlx_prompt_cache_partial_hits", "Misses that reused a shorter prefix.", value=cache.partial_hits)
     yield CounterMetricFamily("mlx_prompt_cache_tokens_saved", "Prompt tokens not computed again.", value=cache.tokens_saved)
     entries = GaugeMetricFamily("mlx_prompt_cache_entries", "Entries by tier.", labels=["tier"])
     sizes = GaugeMetricFamily("mlx_prompt_cache_bytes", "Bytes held by tier.", labels=["tier"])

@@ -6,7 +6,7 @@ ran skips its `finally`, and then nobody would cancel the request in the engine.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -132,7 +132,7 @@ class MeasuredEvents:
 class MergedEvents:
     """Several prompts as one answer: choice `i` of prompt `p` becomes `p * num_choices + i`."""
 
-    def __init__(self, starts: list[Callable[[], Awaitable[Running]]], num_choices: int) -> None:
+    def __init__(self, starts: Sequence[Callable[[], Awaitable[Running]]], num_choices: int) -> None:
         self._starts = starts
         self._num_choices = num_choices
         self._queue: asyncio.Queue[Running | Chunk | Finished | BaseException | None] = asyncio.Queue(_MERGE_BUFFER_EVENTS)
