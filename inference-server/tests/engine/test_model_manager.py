@@ -103,20 +103,28 @@ def test_a_pinned_model_stays_until_it_is_unpinned(tiny_models: Maker) -> None:
         assert names(engine) == [b.name]
 
 
-def test_a_model_with_running_requests_is_neither_evicted_nor_unloaded(tiny_models: Maker) -> None:
+def test_a_request_waits_until_the_model_that_keeps_its_room_is_idle(tiny_models: Maker) -> None:
     a, b = (tiny_models(seed=seed) for seed in (0, 1))
     with local_engine(memory_limit_bytes=int(weight_bytes(a) * 1.5)) as engine:
-        book = engine.begin(command(a, prompt(1, 20), max_tokens=60))
-        engine.turn_until(lambda: book.chunks)
+        first = engine.begin(command(a, prompt(1, 20), max_tokens=60))
+        engine.turn_until(lambda: first.chunks)
+        other = engine.begin(command(b, prompt(1, 20), max_tokens=5))
+        late = engine.begin(command(a, prompt(2, 20), max_tokens=5))
 
-        with pytest.raises(ModelLoadError):
-            engine.load(spec_of(b))
         with pytest.raises(ConflictError):
             engine.manager.unload(a.name)
+        engine.turn_until(lambda: other.is_done)
 
-        engine.turn_until(lambda: book.is_done)
-        engine.manager.unload(a.name)
-        assert names(engine) == []
+        assert first.is_done
+        assert not late.chunks, "a later request must not keep the room taken"
+        engine.turn_until(lambda: late.is_done)
+        assert names(engine) == [a.name]
+
+
+def test_a_model_that_can_never_fit_is_refused_with_the_numbers(tiny_models: Maker) -> None:
+    a = tiny_models(seed=0)
+    with local_engine(memory_limit_bytes=weight_bytes(a) // 2) as engine, pytest.raises(ModelLoadError, match="MLX_MEMORY_LIMIT"):
+        engine.load(spec_of(a))
 
 
 def test_unloading_frees_the_memory(tiny_models: Maker) -> None:

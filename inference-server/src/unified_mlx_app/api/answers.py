@@ -8,6 +8,7 @@ from unified_mlx_app.types import Usage
 ANSWER_HEADERS = {
     "x-cache": "What the prompt cache did: hit, partial, miss or off.",
     "x-cache-tokens": "Prompt tokens whose KV state was reused.",
+    "x-cache-exact": "When state was reused: `true` if it is bit for bit what a cold run computes.",
     "x-cache-reason": "Why it was not a hit, for example `diverged; token=412; message=1`.",
     "x-response-cache": "`hit` when the whole answer came from the response cache.",
     "x-model-fallback": "Why another model answered than the default one.",
@@ -18,6 +19,8 @@ ANSWER_HEADERS = {
 def answer_headers(generation: Generation) -> dict[str, str]:
     """What the caches did, and which model stands in for an unavailable default."""
     headers = {"x-cache": generation.cache.outcome, "x-cache-tokens": str(generation.cache.cached_tokens)}
+    if generation.cache.cached_tokens and not generation.is_replayed:
+        headers["x-cache-exact"] = str(generation.cache.is_exact).lower()
     if generation.explanation is not None:
         headers["x-cache-reason"] = generation.explanation
     if generation.is_replayed:

@@ -176,6 +176,8 @@ class Scheduler:
                 return
             loaded = self._load(request)
             if loaded is None:
+                if self._manager.is_waiting_for_room(request.command.model):
+                    return  # Later requests would keep the room taken.
                 continue
             prefilling = [other for other in self._active.values() if other.phase is Phase.PREFILLING]
             if not self._may_prefill(request, prefilling):

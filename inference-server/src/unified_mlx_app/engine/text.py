@@ -8,6 +8,9 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _MAX_UNDECIDED_TOKENS = 8
 """A character takes at most four tokens of one byte each; text still undecided after twice that is broken and shown as it is."""
 
+_MAX_INCOMPLETE_TOKENS = 3
+"""An incomplete character has at most three bytes of the four it may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -33,12 +36,15 @@ class TextStream:
         """Take one token."""
         self._ids.append(token_id)
         text = self._decode(self._ids[self._window_start :])
-        undecided = len(self._ids) - self._decided_end
-        if text.endswith(_REPLACEMENT) and undecided <= _MAX_UNDECIDED_TOKENS:
-            return Piece("")
+        end = len(self._ids)
+        if text.endswith(_REPLACEMENT):
+            if end - self._decided_end <= _MAX_UNDECIDED_TOKENS:
+                return Piece("")
+            end -= _MAX_INCOMPLETE_TOKENS
+            text = self._decode(self._ids[self._window_start : end])
         delta = text[len(self._window_text) :]
-        self._window_start, self._decided_end = self._decided_end, len(self._ids)
-        self._window_text = self._decode(self._ids[self._window_start :])
+        self._window_start, self._decided_end = self._decided_end, end
+        self._window_text = self._decode(self._ids[self._window_start : end])
         return self._release(delta)
 
     def finish(self) -> Piece:

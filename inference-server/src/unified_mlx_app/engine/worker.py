@@ -96,9 +96,6 @@ class Engine:
         while not self._is_done():
             poller.poll(0 if self._scheduler.is_busy else _IDLE_POLL_MS)
             self._drain_wake_pipe()
-            self._take_commands()
-            self._cache.poll()
-            self._continue_loads()
             self._turn()
             self._beat()
             self._flush()
@@ -106,6 +103,9 @@ class Engine:
 
     def _turn(self) -> None:
         try:
+            self._take_commands()
+            self._cache.poll()
+            self._continue_loads()
             self._scheduler.turn()
         except (
             Exception

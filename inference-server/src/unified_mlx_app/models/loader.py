@@ -20,6 +20,7 @@ from unified_mlx_app.types import ModelSpec
 
 _BATCHABLE = ("KVCache", "RotatingKVCache", "ArraysCache", "CacheList")
 _WARMUP_TOKENS = 2
+_CHUNK_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def _row_bytes(cache: Any) -> int:
 
 
 def _fixed_bytes(cache: Any) -> int:
-    return _row_bytes(cache) * cache.max_size if type(cache) is RotatingKVCache else cache.nbytes
+    """A sliding window holds up to a prefill chunk more than its size."""
+    return _row_bytes(cache) * (cache.max_size + _CHUNK_TOKENS) if type(cache) is RotatingKVCache else cache.nbytes
 
 
 def _decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:

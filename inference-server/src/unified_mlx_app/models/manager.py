@@ -58,6 +58,7 @@ class ModelManager:
         self._residents: dict[_Key, _Resident] = {}
         self._loads: dict[_Key, _Load] = {}
         self._pinned: set[_Key] = set()
+        self._blocked: set[_Key] = set()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="model-loader")
 
     @property
@@ -165,14 +166,19 @@ class ModelManager:
             num_bytes = loader.weight_bytes_of(spec) - (loader.weight_bytes_of(base.spec) if base else 0)
         except OSError as error:
             raise ModelLoadError(f"model {spec.name!r} cannot be read: {error}") from error
-        if self._make_room(spec, num_bytes):
+        self._blocked.discard(_key(spec))
+        if self._make_room(spec, num_bytes, base):
             result = self._pool.submit(loader.load, spec, self._digests, base)
             self._loads[_key(spec)] = _Load(result, num_bytes)
             result.add_done_callback(lambda _: self._wake())
         return None
 
-    def _make_room(self, spec: ModelSpec, num_bytes: int) -> bool:
-        """Evict idle models, least recently used first, until `num_bytes` fit. False: ask again when present loads are done.
+    def is_waiting_for_room(self, spec: ModelSpec) -> bool:
+        """Whether `spec` can be loaded as soon as a model in use is idle; who waits for it should let no other pass."""
+        return _key(spec) in self._blocked
+
+    def _make_room(self, spec: ModelSpec, num_bytes: int, base: LoadedModel | None) -> bool:
+        """Evict idle models, least recently used first, until `num_bytes` fit. False: ask again when others are idle.
 
         Raises ModelLoadError if there will be no room.
         """
@@ -181,14 +187,21 @@ class ModelManager:
             evictable = [key for key in self._residents if key != (spec.path, None) and self._is_evictable(key)]
             if evictable:
                 self._drop(min(evictable, key=lambda key: self._residents[key].last_used_at))
-            elif any(not load.result.done() for load in self._loads.values()):
-                return False
             else:
-                raise ModelLoadError(
-                    f"model {spec.name!r} needs {num_bytes:,} bytes beside {self.weight_bytes:,} in use of "
-                    f"{self._limit_bytes:,}; unload another model or raise MLX_MEMORY_LIMIT"
-                )
+                self._check_can_ever_fit(spec, num_bytes, base)
+                self._blocked.add(_key(spec))
+                return False
         return True
+
+    def _check_can_ever_fit(self, spec: ModelSpec, num_bytes: int, base: LoadedModel | None) -> None:
+        """Raises ModelLoadError if `spec` and its base do not fit beside the pinned models alone."""
+        kept = {key for key in self._pinned if key in self._residents} | ({_key(base.spec)} if base else set())
+        free_bytes = self._limit_bytes - sum(self._own_bytes(self._residents[key]) for key in kept)
+        if num_bytes > free_bytes:
+            raise ModelLoadError(
+                f"model {spec.name!r} needs {num_bytes:,} bytes and {max(0, free_bytes):,} are left beside what has to stay; "
+                "unpin a model or raise MLX_MEMORY_LIMIT"
+            )
 
     def _take_in(self, key: _Key) -> None:
         """What was loaded is resident now. Raises ModelLoadError if loading failed."""
