@@ -11,7 +11,15 @@ import structlog
 
 from unified_mlx_app.engine.messages import Chunk, Event, Finished
 from unified_mlx_app.engine.runner import Runner, Sampled
-from unified_mlx_app.engine.sampling import guard_processor, guard_sampler, make_processors, make_sampler, token_logprob
+from unified_mlx_app.engine.sampling import (
+    LogitsProcessor,
+    Sampler,
+    guard_processor,
+    guard_sampler,
+    make_processors,
+    make_sampler,
+    token_logprob,
+)
 from unified_mlx_app.engine.sequence import Request, Sequence
 from unified_mlx_app.engine.text import TextStream
 from unified_mlx_app.errors import AppError, GenerationError
@@ -21,12 +29,13 @@ log = structlog.get_logger()
 
 
 class Decoder:
-    """Engine thread only. `on_finished` gets each row that ended by itself with its caches, `on_failed` what broke."""
+    """Engine thread only. `on_failed` gets what broke, `on_finished` each row that ended by itself, with its
+    caches and the number of its tokens that they hold beyond the prompt."""
 
     def __init__(
         self,
         emit: Callable[[Event], None],
-        on_finished: Callable[[Sequence, list[Any]], None],
+        on_finished: Callable[[Sequence, list[Any], int], None],
         on_failed: Callable[[Request, AppError], None],
     ) -> None:
         self._emit = emit
@@ -35,24 +44,37 @@ class Decoder:
         self._rows: dict[tuple[int, int], Sequence] = {}
 
     def join(self, request: Request) -> None:
-        """One row for each choice; all start from the same prefilled caches, which the batch copies."""
-        runner = request.runner
+        """Draw the first token of each choice, and let those that go on decode with the others.
+
+        `request.caches` hold all but the last token of the prompt, and the whole prompt afterwards.
+        """
+        runner, sampling = request.runner, request.command.sampling
         assert runner is not None
-        sampling = request.command.sampling
-        for choice in range(request.command.num_choices):
-            sequence = Sequence(request, choice, -1, TextStream(runner.loaded.decode, sampling.stop))
+        last_token = int(request.tokens[-1])
+        request.sequences = [
+            Sequence(request, choice, -1, TextStream(runner.loaded.decode, sampling.stop))
+            for choice in range(request.command.num_choices)
+        ]
+        choices = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
+        first = runner.draw_first(request.caches, last_token, choices)
+        for sequence, (sampler, processors), (token_id, logprobs) in zip(request.sequences, choices, first, strict=True):
+            is_end = token_id in runner.loaded.eos_token_ids and not sampling.ignore_eos
+            reason = self._advance(
+                sequence, token_id, logprobs, "stop" if is_end else "length" if sampling.max_tokens == 1 else None
+            )
+            if sequence.error is not None:
+                return
+            if reason is not None:
+                self._on_finished(sequence, request.caches, 0)
+                continue
             sequence.row_id = runner.join(
                 request.caches,
-                int(request.tokens[-1]),
-                max_tokens=sampling.max_tokens,
-                sampler=guard_sampler(make_sampler(sampling, choice), partial(_break, sequence)),
-                processors=[
-                    guard_processor(processor, partial(_break, sequence))
-                    for processor in make_processors(sampling, request.tokens.tolist())
-                ],
+                token_id,
+                max_tokens=sampling.max_tokens - 1,
+                sampler=sampler,
+                processors=processors,
                 ignore_eos=sampling.ignore_eos,
             )
-            request.sequences.append(sequence)
             self._rows[id(runner), sequence.row_id] = sequence
 
     def leave(self, request: Request) -> None:
@@ -76,24 +98,33 @@ class Decoder:
         return len(outputs)
 
     def _take(self, runner: Runner, sequence: Sequence, sampled: Sampled) -> None:
-        request = sequence.request
         if sampled.finish_reason is not None:
             del self._rows[id(runner), sequence.row_id]
-        if sequence.error is not None:
-            self._on_failed(request, GenerationError(sequence.error))
+        reason = self._advance(sequence, sampled.token_id, sampled.logprobs, sampled.finish_reason)
+        if reason is None:
             return
-        sequence.token_ids.append(sampled.token_id)
-        reason = sampled.finish_reason
+        caches = sampled.caches
+        if caches is None:  # A stop string ended it: the batch does not know yet.
+            del self._rows[id(runner), sequence.row_id]
+            caches = runner.caches_of(sequence.row_id)
+            runner.leave(sequence.row_id)
+        self._on_finished(sequence, caches, len(sequence.token_ids))
+
+    def _advance(self, sequence: Sequence, token_id: int, logprobs: Any, reason: FinishReason | None) -> FinishReason | None:
+        """Take one token of a row and tell it. Returns why the row ends here; None if it goes on, or broke."""
+        if sequence.error is not None:
+            self._on_failed(sequence.request, GenerationError(sequence.error))
+            return None
+        sequence.token_ids.append(token_id)
         is_end_token = reason == "stop"
-        piece = sequence.text.finish() if is_end_token else sequence.text.push(sampled.token_id)
+        piece = sequence.text.finish() if is_end_token else sequence.text.push(token_id)
         text, reason = piece.text, "stop" if piece.is_stopped else reason
-        if reason == "length" and not piece.is_stopped:
+        if reason == "length":
             last = sequence.text.finish()
             text, reason = text + last.text, "stop" if last.is_stopped else reason
-        logprob = None if is_end_token else _logprob(sequence, sampled)
-        self._tell(sequence, sampled.token_id, text, logprob, reason)
-        if reason is not None:
-            self._finish(runner, sequence, sampled.caches)
+        logprob = None if is_end_token else _logprob(sequence, token_id, logprobs)
+        self._tell(sequence, token_id, text, logprob, reason)
+        return reason
 
     def _tell(
         self, sequence: Sequence, token_id: int, text: str, logprob: TokenLogprob | None, reason: FinishReason | None
@@ -104,13 +135,6 @@ class Decoder:
         if reason is not None:
             self._emit(Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=len(sequence.token_ids)))
 
-    def _finish(self, runner: Runner, sequence: Sequence, caches: list[Any] | None) -> None:
-        if caches is None:  # A stop string ended it: the batch does not know yet.
-            del self._rows[id(runner), sequence.row_id]
-            caches = runner.caches_of(sequence.row_id)
-            runner.leave(sequence.row_id)
-        self._on_finished(sequence, caches)
-
     def _fail_batch(self, runner: Runner, error: Exception) -> None:
         """The model itself raised: which row was the cause cannot be known, and the batch's state is lost."""
         requests = {id(sequence.request): sequence.request for (owner, _), sequence in self._rows.items() if owner == id(runner)}
@@ -120,9 +144,19 @@ class Decoder:
             self._on_failed(request, GenerationError(f"the model failed while generating: {error}"))
 
 
-def _logprob(sequence: Sequence, sampled: Sampled) -> TokenLogprob | None:
+def _sampler(sequence: Sequence) -> Sampler:
+    return guard_sampler(make_sampler(sequence.request.command.sampling, sequence.choice), partial(_break, sequence))
+
+
+def _processors(sequence: Sequence) -> list[LogitsProcessor]:
+    request = sequence.request
+    processors = make_processors(request.command.sampling, request.tokens.tolist())
+    return [guard_processor(processor, partial(_break, sequence)) for processor in processors]
+
+
+def _logprob(sequence: Sequence, token_id: int, logprobs: Any) -> TokenLogprob | None:
     num_top = sequence.request.command.sampling.top_logprobs
-    return token_logprob(sampled.logprobs, sampled.token_id, num_top) if num_top is not None else None
+    return token_logprob(logprobs, token_id, num_top) if num_top is not None else None
 
 
 def _break(sequence: Sequence, error: Exception) -> None:

@@ -56,6 +56,26 @@ class Runner:
             self.loaded.model(mx.array(tokens)[None], cache=caches)
             mx.eval([cache.state for cache in caches])
 
+    def draw_first(
+        self, caches: list[Any], last_token: int, choices: Sequence[tuple[Sampler, Sequence[LogitsProcessor]]]
+    ) -> list[tuple[int, mx.array]]:
+        """Run the last token of a prompt and draw the first token of each choice from it: (token id, logprobs (vocab,)).
+
+        At batch 1, so that the first token does not wait for the batch and does not depend on who else is in it.
+        """
+        with mx.stream(self._batch.stream):
+            context = mx.array([last_token])
+            last_logits = self.loaded.model(context[None], cache=caches)[:, -1, :]
+            drawn: list[tuple[mx.array, mx.array]] = []
+            for sampler, processors in choices:
+                logits = last_logits
+                for processor in processors:
+                    logits = processor(context, logits)
+                logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+                drawn.append((sampler(logprobs), logprobs[0]))
+            mx.eval(drawn, [cache.state for cache in caches])
+        return [(cast(int, token.item()), logprobs) for token, logprobs in drawn]
+
     def capture(self, caches: list[Any], num_tokens: int, cuts: Sequence[int] = ()) -> KVState:
         """An immutable copy of the state of one row. Raises UnsupportedCacheError."""
         with mx.stream(self._batch.stream):
@@ -64,16 +84,16 @@ class Runner:
     def join(
         self,
         caches: list[Any],
-        last_token: int,
+        token: int,
         *,
         max_tokens: int,
         sampler: Sampler,
         processors: list[LogitsProcessor],
         ignore_eos: bool,
     ) -> int:
-        """Let a prefilled prompt, all but its last token in `caches`, decode with the others. Returns the row's id."""
+        """Let a row decode with the others: `caches` hold all before `token`; the batch copies them. Returns the row's id."""
         (row_id,) = self._batch.insert(
-            [[last_token]],
+            [[token]],
             [max_tokens],
             caches=[caches],
             all_tokens=[[]],

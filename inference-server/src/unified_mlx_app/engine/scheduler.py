@@ -144,8 +144,6 @@ class Scheduler:
         """Whether the next turn has something to compute; requests that wait for files or weights are not work."""
         return any(request.phase in {Phase.PREFILLING, Phase.DECODING} for request in self._active.values())
 
-    # ------------------------------------------------------------------- turn
-
     def turn(self) -> None:
         """Do one turn."""
         self.totals.turns += 1
@@ -346,9 +344,10 @@ class Scheduler:
             # Usable at once by requests that wait for it, and after this one was cancelled.
             self._store(request, "prompt")
         request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
+        request.phase = Phase.DECODING
         self._decoder.join(request)
         request.caches = []
-        request.phase = Phase.DECODING
+        self.totals.generated_tokens += request.command.num_choices
 
     def _store(self, request: Request, kind: EntryKind) -> None:
         assert request.runner is not None
@@ -371,12 +370,12 @@ class Scheduler:
 
     # -------------------------------------------------------------------- end
 
-    def _finish_choice(self, sequence: Sequence, caches: list[object]) -> None:
-        """A row ended by itself; the first choice's whole conversation is kept for the next turn of the chat."""
+    def _finish_choice(self, sequence: Sequence, caches: list[object], num_generated: int) -> None:
+        """A row ended; the first choice's conversation is kept for the next turn: `caches` hold `num_generated` of its tokens."""
         request = sequence.request
         request.num_finished += 1
         if sequence.choice == 0 and self._cache.enabled:
-            tokens = np.concatenate([request.tokens, np.asarray(sequence.token_ids, np.int32)])
+            tokens = np.concatenate([request.tokens, np.asarray(sequence.token_ids[:num_generated], np.int32)])
             self._keep(request, caches, tokens, "conversation")
         if request.num_finished == request.command.num_choices:
             self._end(request)
