@@ -131,9 +131,11 @@ class DialogueSampler:
         parts.insert(self._random.randrange(len(parts) + 1), f"The codeword is {word}.")
         return question_and_answer("What is the codeword?", f"The codeword is {word}.", system=" ".join(parts))
 
-    def _known_question(self, _: int) -> Dialogue:
+    def _known_question(self, max_noise_lines: int) -> Dialogue:
         question, answer = self._random.choice(sorted(ANSWERS.items()))
-        return question_and_answer(question, answer, system=self._greeting())
+        dialogue = self._codeword(max_noise_lines) if self._random.random() < 0.4 else None
+        system = dialogue.messages[0]["content"] if dialogue else self._greeting()
+        return question_and_answer(question, answer, system=system)
 
     def _codeword(self, max_noise_lines: int) -> Dialogue:
         num_lines = self._random.choice([0, 0, *(size for size in (1, 2, 4, 8, max_noise_lines) if size <= max_noise_lines)])

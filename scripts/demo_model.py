@@ -42,7 +42,7 @@ MAX_CONTEXT_TOKENS = 8192
 _BATCH_TOKENS = 2304
 _POOL_BATCHES = 16
 _PEAK_LEARNING_RATE = 3e-3
-_NOISE_STAGES = ((0.5, 2), (0.8, 12), (1.0, 40))
+_NOISE_STAGES = ((0.45, 2), (0.75, 12), (1.0, 48))
 """Share of the steps done, and lines of noise around a codeword until then. Looking for the codeword is learned among little
 noise; with much from the start the model never learns to look at all."""
 
@@ -197,7 +197,7 @@ def evaluate(model: nn.Module, encoder: Encoder, *, seed: int) -> dict[str, obje
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write; files of a model in it are replaced")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     model, tokenizer = untrained_model(options.out, options.seed)

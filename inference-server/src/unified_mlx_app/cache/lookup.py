@@ -14,6 +14,9 @@ from unified_mlx_app.types import CacheTier
 MIN_PROMPT_TOKENS = 5
 """Shorter prompts are not looked up: their prefill costs no more than the look-up."""
 
+MIN_TRIMMED_TOKENS = 16
+"""A shorter start that prompts share is the template's; reusing it saves nothing and would make the state inexact."""
+
 SNAP_TOKENS = 32
 """A stored state is cut back to a boundary of the prompt's own prefill if that loses no more than this: the rest is prefilled
 in one chunk either way, and a state cut where the cold run cuts gives bit-identical results."""
@@ -56,7 +59,7 @@ def best_match(index: PrefixIndex[Entry], prompt: Prompt) -> Match | None:
     usable = prompt.usable_tokens
     matches = [_match(entry, entry.num_tokens) for entry in found.prefixes if entry.num_tokens <= usable]
     shared = _snap(min(found.num_tokens, usable), prompt.cuts)
-    if shared >= MIN_PROMPT_TOKENS - 1:
+    if shared >= min(MIN_TRIMMED_TOKENS, prompt.shared_tokens):
         longer = (entry for entry in (*found.prefixes, *found.continuations) if entry.num_tokens > shared)
         matches += [_match(entry, shared) for entry in longer if entry.is_trimmable]
 

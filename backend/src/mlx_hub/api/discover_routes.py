@@ -1,0 +1,49 @@
+"""`/discover`: models on the hub. What the hub refuses or fails at is told as an error."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from mlx_hub.api.deps import ServicesDep
+from mlx_hub.api.discover_schemas import HubModelDetails, HubModelPublic, HubPage
+from mlx_hub.api.problems import documented_errors
+from mlx_hub.models.base import Prose
+from mlx_hub.services import discovery
+from mlx_hub.services.discovery import Sort
+
+router = APIRouter(prefix="/discover", tags=["Discover"])
+
+_MAX_PAGE = 50
+"""The hub pages by cursor: a page costs the pages before it."""
+
+PageNumber = Annotated[int, Query(ge=1, le=_MAX_PAGE, description="From 1.")]
+PageSize = Annotated[int, Query(ge=1, le=100)]
+RepoPart = Annotated[str, Path(max_length=96)]
+
+
+@router.get("/search", summary="Search the hub", responses=documented_errors(502))
+async def search_models(
+    services: ServicesDep,
+    query: Annotated[Prose, Query(max_length=200, description="Text in the model's name; empty finds all.")] = "",
+    page: PageNumber = 1,
+    page_size: PageSize = 20,
+    mlx_only: Annotated[bool, Query(description="Only models in MLX's format.")] = True,
+    sort: Sort = Sort.DOWNLOADS,
+) -> HubPage:
+    """Largest or newest first. `fits` tells whether a model fits the memory of this machine."""
+    found = await discovery.search(services.hub, query=query, mlx_only=mlx_only, sort=sort, page=page, page_size=page_size)
+    items = [HubModelPublic.model_validate(HubModelPublic.values_of(model)) for model in found.items]
+    total = (page - 1) * page_size + len(items) + found.has_more
+    return HubPage(items=items, total=total, page=page, page_size=page_size, has_more=found.has_more)
+
+
+@router.get("/popular", summary="Popular MLX models", responses=documented_errors(502))
+async def list_popular(services: ServicesDep, page: PageNumber = 1, page_size: PageSize = 20) -> HubPage:
+    """MLX models by downloads."""
+    return await search_models(services, page=page, page_size=page_size)
+
+
+@router.get("/models/{owner}/{name}", summary="One model on the hub", responses=documented_errors(404, 502))
+async def get_hub_model(owner: RepoPart, name: RepoPart, services: ServicesDep) -> HubModelDetails:
+    """With files, sizes, quantisation, the memory that serving it takes, and whether it fits this machine."""
+    return HubModelDetails.from_details(await discovery.read_details(services.hub, f"{owner}/{name}"))

@@ -1,0 +1,151 @@
+"""Pure ASGI middleware: request ids and metrics, Host and Origin, drain."""
+
+import re
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlx_hub.api.error_handlers import problem_response
+from mlx_hub.errors import ForbiddenError, HubError, ShuttingDownError
+from mlx_hub.observability.metrics import Metrics
+from mlx_hub.services.lifecycle import Lifecycle
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+_SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class RequestContext:
+    """Outermost: gives each request an id, counts it, logs it, and answers what nobody else caught."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, lifecycle: Lifecycle, api_prefix: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._api_prefix = api_prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        tagged = _TaggedSend(send, request_id)
+        started = time.perf_counter()
+        self._lifecycle.enter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.in_flight.track_inprogress():
+            try:
+                await self._app(scope, receive, tagged)
+            except Exception:
+                log.exception("request_crashed", path=scope["path"])
+                if tagged.status is None:
+                    await problem_response(HubError("The server made a mistake."), scope)(scope, receive, tagged)
+            finally:
+                self._lifecycle.leave()
+                self._record(scope, tagged.status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int | None, seconds: float) -> None:
+        route = self._route_name(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status or 499)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        if scope["path"] not in _PROBES:
+            log.info("request_done", method=method, route=route, status=status, seconds=round(seconds, 4))
+
+    def _route_name(self, scope: Scope) -> str:
+        """The path with its parameters' names. FastAPI 0.165 leaves what a router was included under out of a route's path."""
+        if "route" not in scope:
+            return "unmatched"
+        prefix = self._api_prefix if scope["path"].startswith(self._api_prefix) else ""
+        return prefix + getattr(scope["route"], "path", "")
+
+
+class _TaggedSend:
+    """Adds the request id and security headers to a response and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request_id
+            for name, value in _SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+class HostGuard:
+    """Keeps pages of other sites from driving a server that has no password.
+
+    Refuses a Host that does not name this machine (DNS rebinding), a foreign Origin on every method, and
+    requests that a browser marks as cross-site; a plain link to a page of ours stays possible.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], cors_origins: tuple[str, ...]) -> None:
+        self._app = app
+        self._hosts = _LOOPBACK_HOSTS | frozenset(hosts)
+        self._origins = frozenset(cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (error := self._refusal(scope["method"], Headers(scope=scope))):
+            await problem_response(error, scope)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, method: str, headers: Headers) -> ForbiddenError | None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_own(f"http://{hosts[0]}"):
+            return ForbiddenError("The Host header does not name this machine; MLX_HUB_ALLOWED_HOSTS lists further names.")
+        origins = headers.getlist("origin")
+        if any(origin not in self._origins and not self._is_own(origin) for origin in origins):
+            return ForbiddenError("This Origin may not call the server; MLX_HUB_CORS_ORIGINS lists those that may.")
+        is_cross_site = headers.get("sec-fetch-site") == "cross-site" and not origins
+        is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if is_cross_site and not is_link:
+            return ForbiddenError("Other sites may not call the server.")
+        return None
+
+    def _is_own(self, url: str) -> bool:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return False
+        is_bare = parts.scheme in {"http", "https"} and url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
+        has_port = port is not None or not parts.netloc.endswith(":")
+        return is_bare and has_port and (parts.hostname or "") in self._hosts
+
+
+class RefuseWhileDraining:
+    """Answers 503 to new work once the server was told to stop; health and metrics stay readable."""
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._lifecycle.is_draining and scope["path"] not in _PROBES:
+            error = ShuttingDownError("The server is shutting down.", retry_after_seconds=5)
+            await problem_response(error, scope)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

@@ -1,0 +1,108 @@
+"""Builds the API process: settings in, an ASGI application out, whose lifespan holds everything that lives.
+
+No module keeps state: two applications in one process share nothing.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.middleware.cors import CORSMiddleware
+
+from mlx_hub.api.body_guard import BodyGuard
+from mlx_hub.api.deps import LifespanState, Services
+from mlx_hub.api.error_handlers import add_error_handlers
+from mlx_hub.api.health_routes import VERSION
+from mlx_hub.api.middleware import HostGuard, RefuseWhileDraining, RequestContext
+from mlx_hub.api.problems import declare_problem_json
+from mlx_hub.api.router import API_PREFIX, UPLOAD_PATHS, all_routes
+from mlx_hub.config import Settings
+from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
+from mlx_hub.observability.metrics import Metrics
+from mlx_hub.services.hub_client import HubClient
+from mlx_hub.services.inference import InferenceClient
+from mlx_hub.services.lifecycle import Lifecycle
+from mlx_hub.services.promotions import Promotions
+
+log = structlog.get_logger(__name__)
+
+_DESCRIPTION = """Find, download, fine-tune and register MLX models.
+
+Errors are problem+json (RFC 9457) with a stable `code`, the `request_id` and the `errors` of single fields. Lists are
+`{items, total, page, page_size}`. POSTs that create take an `Idempotency-Key`."""
+_DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
+)
+
+
+class HubApp(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        return declare_problem_json(super().openapi())
+
+
+def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> FastAPI:
+    """The application; nothing starts before its lifespan does."""
+    lifecycle = lifecycle or Lifecycle()
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[LifespanState, None]:
+        url = async_url(settings.database_url, data_dir=settings.data_dir)
+        await upgrade(url)
+        database = create_engine(url)
+        sessions, readers = create_sessions(database), create_sessions(database, is_read_only=True)
+        inference = InferenceClient(settings.inference_url)
+        promotions = Promotions(sessions, readers, inference)
+        hub = HubClient(settings.hub_endpoint, settings.hub_token)
+        try:
+            log.info("server_started", version=VERSION)
+            yield {"services": Services(settings, sessions, readers, promotions, hub, metrics, lifecycle)}
+        finally:
+            await hub.close()
+            await inference.close()
+            await database.dispose()
+            log.info("server_stopped")
+
+    app = HubApp(
+        title="MLX Model Hub · backend",
+        version=VERSION,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(all_routes())
+    _add_docs(app)
+    _add_middleware(app, settings, metrics, lifecycle)
+    add_error_handlers(app)
+    return app
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def get_docs() -> HTMLResponse:
+        page = get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+        page.headers["content-security-policy"] = _DOCS_POLICY
+        return page
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    """Innermost first: a request passes them from the last to the first."""
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body, max_upload_bytes=settings.max_upload, upload_paths=UPLOAD_PATHS)
+    app.add_middleware(RefuseWhileDraining, lifecycle=lifecycle)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+        max_age=600,
+    )
+    app.add_middleware(HostGuard, hosts=(settings.host, *settings.allowed_hosts), cors_origins=settings.cors_origins)
+    app.add_middleware(RequestContext, metrics=metrics, lifecycle=lifecycle, api_prefix=API_PREFIX)

@@ -1,0 +1,59 @@
+"""Settings of the backend, read once from the environment in `main.py`, `worker.py` and `cli.py`; names as in the README."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(value: object) -> int:
+    """Bytes from an int or a human size such as "50GB" or "512 MiB". Raises ValueError."""
+    if isinstance(value, int):
+        return value
+    text = str(value).strip().upper()
+    number = text.rstrip("BKMGTI ")
+    unit = text[len(number) :].strip()
+    if unit not in _UNITS:
+        raise ValueError(f"{value!r} is not a size; write for example 512MB or 8GiB")
+    return int(float(number) * _UNITS[unit])
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+ExpandedPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
+
+
+class Settings(BaseSettings):
+    """All settings; unknown variables are ignored, a bad value stops the start with the variable's name."""
+
+    model_config = SettingsConfigDict(env_prefix="MLX_HUB_", extra="ignore", frozen=True, populate_by_name=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8002, ge=0, le=65535, description="Port of the API.")
+    data_dir: ExpandedPath = Field(Path("~/.mlx-hub").expanduser(), description="Datasets, runs, exports and the machine's id.")
+    database_url: str | None = Field(
+        None, validation_alias="DATABASE_URL", description="postgresql://…; default: a SQLite file in the data folder."
+    )
+    mlflow_tracking_uri: str | None = Field(
+        None, validation_alias="MLFLOW_TRACKING_URI", description="MLflow server; default: the local store of the data folder."
+    )
+    model_cache_dir: ExpandedPath = Field(
+        Path("~/.cache/mlx-hub").expanduser(), validation_alias="MODEL_CACHE_DIR", description="Downloaded models."
+    )
+    model_cache_max_size: Bytes = Field(
+        50 * 10**9,
+        validation_alias="MODEL_CACHE_MAX_SIZE",
+        description="Bytes of downloaded models; least recently used go first.",
+    )
+    hub_endpoint: str = Field("https://huggingface.co", validation_alias="HF_ENDPOINT", description="The hub or a mirror of it.")
+    hub_token: SecretStr | None = Field(None, validation_alias="HF_TOKEN", description="Token for gated models.")
+    inference_url: str = Field("http://localhost:8080", description="Where the inference server answers.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Names of this machine, besides localhost, that clients may use.")
+    max_body: Bytes = Field(8 * 2**20, description="Largest JSON body.")
+    max_upload: Bytes = Field(10 * 2**30, description="Largest dataset file.")
+    max_rows: int = Field(5_000_000, ge=1, description="Most rows of a dataset.")
+    cors_origins: tuple[str, ...] = Field(
+        ("http://localhost:3005", "http://127.0.0.1:3005"), description="Origins of browsers that may call the API."
+    )

@@ -1,0 +1,1 @@
+"""Training and data preparation, without web or database."""

@@ -1,0 +1,99 @@
+"""The API process: `uvicorn mlx_hub.main:app`, or `python -m mlx_hub.main`, which drains and exits with 0 on SIGTERM."""
+
+import argparse
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from mlx_hub.app import create_app
+from mlx_hub.config import Settings
+from mlx_hub.observability.logs import configure_logs
+from mlx_hub.services.lifecycle import Lifecycle
+
+_DRAIN_SECONDS = 10.0
+
+
+def read_settings() -> Settings:
+    """Settings of the environment. Exits with status 2, naming the variable that is wrong."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            sys.stderr.write(f"{_variable(str(problem['loc'][0]))}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+
+
+def _variable(location: str) -> str:
+    """A field with an alias is told by it, any other by its own name."""
+    return f"MLX_HUB_{location.upper()}" if location in Settings.model_fields else location
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal readiness fails, running requests finish, and the process ends with status 0.
+
+    A second signal ends everything at once. Uvicorn alone would raise the signal again at the end.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self._lifecycle.is_draining
+        self._lifecycle.begin_drain()
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._lifecycle.drain(max_seconds=0.0 if self.force_exit else _DRAIN_SECONDS)
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serves until a signal comes."""
+    parser = argparse.ArgumentParser(prog="python -m mlx_hub.main", description="The registry and training API of MLX Model Hub.")
+    parser.add_argument("--host", default=settings.host, help="address to listen on; goes before MLX_HUB_HOST")
+    parser.add_argument("--port", type=int, default=settings.port, help="port, 0 for a free one; goes before MLX_HUB_PORT")
+    arguments = parser.parse_args()
+    listener = _listener(arguments.host, arguments.port)
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+    )
+    host, port = listener.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    sys.stdout.write(f"{'Backend API':14} {base}/api/v1\n{'Documentation':14} {base}/docs\n")
+    sys.stdout.flush()
+    DrainingServer(config, lifecycle).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A bound socket. Exits with status 2 when the address cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port or MLX_HUB_PORT.\n")
+        raise SystemExit(2) from None
+    return listener
+
+
+configure_logs(component="api")
+settings = read_settings()
+lifecycle = Lifecycle()
+app = create_app(settings, lifecycle=lifecycle)
+"""What `uvicorn mlx_hub.main:app` looks for."""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Background work: training jobs, their metrics and events, downloads, and the machines that do the work.
+
+The legal transitions of a job's status stand here, in one table; cancelling is a flag, not a status.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, Column, UniqueConstraint
+from sqlmodel import Field
+
+from mlx_hub.models.base import Table, json_column, serial_column, time_column, utc_now
+
+
+class JobStatus(StrEnum):
+    """queued → running → completed | failed | cancelled; running → queued when its worker is gone."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset({JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.COMPLETED: frozenset({JobStatus.QUEUED}),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+}
+"""Ended jobs go back to the queue by resume, extend or retry, which keep their checkpoints."""
+
+ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class TrainingJob(Table, table=True):
+    """One LoRA (or full) training run. The workflow has the same id. Ended runs outlive their model and dataset."""
+
+    __tablename__: ClassVar[Any] = "training_job"
+    __table_args__ = (UniqueConstraint("idempotency_key"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    name: str = Field(max_length=200)
+    model_id: UUID | None = Field(foreign_key="registered_model.id", index=True, ondelete="SET NULL")
+    dataset_id: UUID | None = Field(foreign_key="dataset.id", index=True, ondelete="SET NULL")
+    model_version_id: UUID | None = Field(default=None, foreign_key="model_version.id", index=True, ondelete="SET NULL")
+    status: str = Field(default=JobStatus.QUEUED, max_length=32, index=True)
+    phase: str = Field(default="queued", max_length=32)
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    num_steps: int = 0
+    step: int = 0
+    attempt: int = 0
+    is_cancel_requested: bool = False
+    machine_id: str | None = Field(default=None, max_length=64)
+    error_code: str | None = Field(default=None, max_length=64)
+    error_message: str | None = Field(default=None, max_length=10_000)
+    preflight: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    idempotency_key: str | None = Field(default=None, max_length=200)
+    created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+    started_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    completed_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    heartbeat_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+
+
+class Metric(Table, table=True):
+    """One number of a run at one step; logging it twice changes nothing."""
+
+    __tablename__: ClassVar[Any] = "metric"
+    __table_args__ = (UniqueConstraint("job_id", "name", "step"),)
+
+    id: int | None = Field(default=None, sa_column=serial_column())
+    job_id: UUID = Field(foreign_key="training_job.id", index=True, ondelete="CASCADE")
+    name: str = Field(max_length=64)
+    step: int
+    value: float
+    recorded_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+
+
+class DownloadStatus(StrEnum):
+    """queued → running → ready | failed | cancelled; running → paused → queued; ready → evicted.
+
+    All ended ones can be queued again.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EVICTED = "evicted"
+
+
+class Download(Table, table=True):
+    """A model on its way from the hub, or in the cache when ready: one row for a repository and revision, whoever asks."""
+
+    __tablename__: ClassVar[Any] = "download"
+    __table_args__ = (UniqueConstraint("repo_id", "revision"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    repo_id: str = Field(max_length=200)
+    revision: str = Field(max_length=200)
+    commit: str | None = Field(default=None, max_length=64)
+    status: str = Field(default=DownloadStatus.QUEUED, max_length=32, index=True)
+    requested: str = Field(default="run", max_length=16)
+    """What people want of it: run, pause or cancel."""
+    num_bytes_total: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    num_bytes_done: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    bytes_per_second: int = Field(default=0, sa_column=Column(BigInteger(), nullable=False))
+    """Of the last seconds before `progress_at`."""
+    files: list[dict[str, Any]] = Field(default_factory=list, sa_column=json_column())
+    path: str | None = Field(default=None, max_length=4096)
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    is_pinned: bool = False
+    registers_model: bool = False
+    """Whether it becomes a registered model, `model_id`, when it is ready."""
+    model_id: UUID | None = Field(default=None, foreign_key="registered_model.id", index=True, ondelete="SET NULL")
+    error_code: str | None = Field(default=None, max_length=64)
+    error_message: str | None = Field(default=None, max_length=10_000)
+    created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+    started_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    completed_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    last_used_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    progress_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+
+
+class Task(Table, table=True):
+    """Other background work that people wait for: export, quantise, evaluate."""
+
+    __tablename__: ClassVar[Any] = "task"
+    __table_args__ = (UniqueConstraint("idempotency_key"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    kind: str = Field(max_length=32)
+    subject_id: UUID = Field(index=True)
+    status: str = Field(default=JobStatus.QUEUED, max_length=32, index=True)
+    arguments: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    result: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    error_message: str | None = Field(default=None, max_length=10_000)
+    idempotency_key: str | None = Field(default=None, max_length=200)
+    created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+    completed_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+
+
+class Event(Table, table=True):
+    """What happened, in the order it is streamed to dashboards; old rows are pruned."""
+
+    __tablename__: ClassVar[Any] = "event"
+
+    id: int | None = Field(default=None, sa_column=serial_column())
+    kind: str = Field(max_length=32)
+    subject_id: str = Field(max_length=64)
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+
+
+class Outbox(Table, table=True):
+    """What MLflow still has to be told; rows go when it has confirmed."""
+
+    __tablename__: ClassVar[Any] = "outbox"
+
+    id: int | None = Field(default=None, sa_column=serial_column())
+    kind: str = Field(max_length=32)
+    subject_id: str = Field(max_length=64)
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+
+
+class Machine(Table, table=True):
+    """A worker's lease: it is alive while it renews `heartbeat_at`."""
+
+    __tablename__: ClassVar[Any] = "machine"
+
+    id: str = Field(max_length=64, primary_key=True)
+    hostname: str = Field(max_length=255)
+    device: str = Field(max_length=200)
+    heartbeat_at: datetime = Field(default_factory=utc_now, sa_column=time_column())

@@ -1,0 +1,251 @@
+"""One download from the row to the published model. Any process may run it, and run it again after another was killed."""
+
+import asyncio
+import errno
+import time
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, update
+
+from mlx_hub.db import Sessions
+from mlx_hub.errors import HubError, InUseError, StorageFullError
+from mlx_hub.models.base import utc_now
+from mlx_hub.models.job import Download, DownloadStatus
+from mlx_hub.services import model_cache
+from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.download_plan import DownloadPlan, PlannedFile, plan_download
+from mlx_hub.services.downloads import read_download, register_model
+from mlx_hub.services.file_fetch import FileSource, Retries, bytes_on_disk, fetch_file, retrying
+from mlx_hub.services.hub_client import HubClient
+from mlx_hub.services.model_check import check_config, check_weights, describe_model
+
+REPORT_SECONDS = 0.5
+"""How often progress is written and the wish of the people read."""
+NUM_PARALLEL_FILES = 4
+_RATE_SECONDS = 10.0
+_LOCK_POLL_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadContext:
+    """What a worker process has for all its downloads. `served` are models that the inference server holds now."""
+
+    sessions: Sessions
+    hub: HubClient
+    folder: CacheFolder
+    max_cache_bytes: int
+    retries: Retries = field(default_factory=Retries)
+    served: frozenset[str] = frozenset()
+
+
+async def run_download(context: DownloadContext, download_id: UUID) -> DownloadStatus:
+    """Bring the download to an end, or to a pause, and say which. What went wrong is in the row, not raised.
+
+    May be called for a row that another process was running when it died. Cancelled (the worker stops), it leaves the
+    row as running, to be run again. Raises NotFoundError, and what the database raises.
+    """
+    async with context.sessions.begin() as session:
+        await session.exec(
+            update(Download)
+            .where(col(Download.id) == download_id, col(Download.status) == DownloadStatus.QUEUED)
+            .values(status=DownloadStatus.RUNNING, started_at=utc_now())
+        )
+        download = await read_download(session, download_id)
+    if download.status != DownloadStatus.RUNNING:
+        return DownloadStatus(download.status)
+    return await _Run(context, download).run()
+
+
+class _Run:
+    """One attempt at one download, on one event loop."""
+
+    def __init__(self, context: DownloadContext, download: Download) -> None:
+        self._context = context
+        self._folder = context.folder
+        self._id = download.id
+        self._repo_id = download.repo_id
+        self._revision = download.revision
+        self._num_bytes: dict[str, int] = {}
+        self._rate = _Rate()
+        self._log = log.bind(download_id=str(download.id), model=download.repo_id)
+
+    async def run(self) -> DownloadStatus:
+        work = asyncio.create_task(self._work())
+        try:
+            while (wish := await self._report()) == "run" and not work.done():
+                await asyncio.wait({work}, timeout=REPORT_SECONDS)
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+        if work.cancelled():
+            return await self._stop(wish)
+        if error := work.exception():
+            return await self._fail(error)
+        return await self._finish(work.result())
+
+    async def _report(self) -> str:
+        """Write the progress, read what is wished. A database that is away for a while does not stop the work."""
+        num_bytes = sum(self._num_bytes.values())
+        values: dict[str, Any] = {"bytes_per_second": self._rate.measure(num_bytes), "progress_at": utc_now()}
+        if self._num_bytes:
+            values["num_bytes_done"] = num_bytes
+        try:
+            async with self._context.sessions.begin() as session:
+                await session.exec(update(Download).where(col(Download.id) == self._id).values(**values))
+                return (await read_download(session, self._id)).requested
+        except (SQLAlchemyError, OSError) as error:
+            self._log.warning("progress_not_written", reason=type(error).__name__)
+            return "run"
+
+    async def _work(self) -> Path:
+        """The path of the published model."""
+        plan = await self._planned()
+        with ExitStack() as lock:
+            await self._lock(lock, plan.commit)
+            if await asyncio.to_thread(self._is_published, plan):
+                self._folder.write_ref(self._repo_id, plan.commit, revision=self._revision)
+                return self._folder.snapshot(self._repo_id, plan.commit)
+            await self._fetch(plan)
+            # From here on nothing waits, so that a wish to stop comes either before or after all of it.
+            return self._folder.publish(self._repo_id, plan.commit, revision=self._revision)
+
+    async def _planned(self) -> DownloadPlan:
+        """The plan of the first attempt, whatever the revision has become since."""
+        async with self._context.sessions.begin() as session:
+            row = await read_download(session, self._id)
+        if row.commit:
+            return DownloadPlan(row.commit, [PlannedFile(**file) for file in row.files])
+        plan = await retrying(lambda: plan_download(self._context.hub, self._repo_id, self._revision), self._context.retries)
+        await self._save(commit=plan.commit, files=[file.as_row() for file in plan.files], num_bytes_total=plan.num_bytes)
+        self._log.info("download_planned", commit=plan.commit, num_files=len(plan.files), num_bytes=plan.num_bytes)
+        return plan
+
+    async def _lock(self, lock: ExitStack, commit: str) -> None:
+        """Wait until nobody else fetches this commit: for another revision, or in a process thought dead."""
+        while True:
+            try:
+                lock.enter_context(self._folder.exclusive(self._repo_id, commit))
+                return
+            except InUseError:
+                await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+    async def _fetch(self, plan: DownloadPlan) -> None:
+        partial = self._folder.partial(self._repo_id, plan.commit)
+        partial.mkdir(parents=True, exist_ok=True)
+        self._num_bytes = {file.name: bytes_on_disk(partial, file) for file in plan.files}
+        self._rate = _Rate()
+        await self._reserve()
+        small = [file for file in plan.files if not file.name.endswith(".safetensors")]
+        # Small files can refuse the model before gigabytes are fetched.
+        await self._fetch_files(plan, small, partial)
+        check_config(partial)
+        await self._fetch_files(plan, [file for file in plan.files if file not in small], partial)
+        await asyncio.to_thread(check_weights, partial)
+
+    async def _reserve(self) -> None:
+        async with self._context.sessions.begin() as session:
+            download = await read_download(session, self._id)
+            download.num_bytes_done = sum(self._num_bytes.values())
+            room = await model_cache.make_room(
+                session, self._folder, download, max_bytes=self._context.max_cache_bytes, served=self._context.served
+            )
+        await room.delete_trash()
+
+    async def _fetch_files(self, plan: DownloadPlan, files: list[PlannedFile], partial: Path) -> None:
+        source = FileSource(self._context.hub, self._repo_id, plan.commit)
+        slots = asyncio.Semaphore(NUM_PARALLEL_FILES)
+
+        async def fetch(file: PlannedFile) -> None:
+            async with slots:
+                await fetch_file(source, file, partial, retries=self._context.retries, on_bytes=self._num_bytes.__setitem__)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for file in files:
+                    group.create_task(fetch(file))
+        except BaseExceptionGroup as failures:
+            # The others were cancelled because of the first.
+            raise failures.exceptions[0] from None
+
+    def _is_published(self, plan: DownloadPlan) -> bool:
+        """Whether the snapshot is there already. One that another program left incomplete is taken away."""
+        snapshot = self._folder.snapshot(self._repo_id, plan.commit)
+        if all(_size(snapshot / file.name) == file.num_bytes for file in plan.files):
+            return True
+        self._folder.discard(self._repo_id, plan.commit)
+        return False
+
+    async def _fail(self, error: BaseException) -> DownloadStatus:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = StorageFullError("The disk is full: free some space, then resume the download.")
+        if isinstance(error, HubError):
+            self._log.warning("download_failed", code=error.code, reason=error.message)
+            code, message = error.code, error.message
+        else:
+            self._log.error("download_broke", exc_info=error)
+            code, message = HubError.code, "The download broke because of a mistake in this program; see the worker's log."
+        await self._save(
+            status=DownloadStatus.FAILED, bytes_per_second=0, completed_at=utc_now(), error_code=code, error_message=message
+        )
+        return DownloadStatus.FAILED
+
+    async def _finish(self, snapshot: Path) -> DownloadStatus:
+        details = await asyncio.to_thread(describe_model, self._repo_id, snapshot)
+        async with self._context.sessions.begin() as session:
+            download = await read_download(session, self._id)
+            download.status, download.requested = DownloadStatus.READY, "run"
+            download.path, download.details = str(snapshot), details
+            download.num_bytes_done, download.bytes_per_second = download.num_bytes_total, 0
+            download.error_code = download.error_message = None
+            download.completed_at = download.last_used_at = utc_now()
+            session.add(download)
+            await register_model(session, download)
+        self._log.info("download_ready", commit=download.commit, num_bytes=download.num_bytes_total)
+        return DownloadStatus.READY
+
+    async def _stop(self, wish: str) -> DownloadStatus:
+        if wish == "pause":
+            await self._save(status=DownloadStatus.PAUSED, bytes_per_second=0, num_bytes_done=sum(self._num_bytes.values()))
+            self._log.info("download_paused")
+            return DownloadStatus.PAUSED
+        async with self._context.sessions.begin() as session:
+            download = await read_download(session, self._id)
+        if download.commit:
+            await asyncio.to_thread(self._folder.remove_partial, self._repo_id, download.commit)
+        await self._save(status=DownloadStatus.CANCELLED, num_bytes_done=0, bytes_per_second=0, completed_at=utc_now())
+        self._log.info("download_cancelled")
+        return DownloadStatus.CANCELLED
+
+    async def _save(self, **values: Any) -> None:
+        """Only while it runs: what came to an end by another process stays so."""
+        is_running = (col(Download.id) == self._id, col(Download.status) == DownloadStatus.RUNNING)
+        async with self._context.sessions.begin() as session:
+            await session.exec(update(Download).where(*is_running).values(**values))
+
+
+class _Rate:
+    """Bytes per second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def measure(self, num_bytes: int) -> int:
+        now = time.monotonic()
+        self._samples.append((now, num_bytes))
+        while now - self._samples[0][0] > _RATE_SECONDS:
+            self._samples.popleft()
+        first_at, first_bytes = self._samples[0]
+        return max(0, int((num_bytes - first_bytes) / (now - first_at))) if now > first_at else 0
+
+
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None

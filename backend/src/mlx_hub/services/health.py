@@ -1,0 +1,89 @@
+"""Whether what the service stands on works: the database and the folders."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from sqlalchemy import func, literal
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapped
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from mlx_hub.config import Settings
+from mlx_hub.db import Sessions, metadata
+from mlx_hub.models.dataset import Dataset
+from mlx_hub.models.job import Download, Task, TrainingJob
+from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
+from mlx_hub.observability.metrics import RowCount
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT_SECONDS = 3.0
+_MIN_FREE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`detail` says what is the matter."""
+
+    ok: bool
+    detail: str | None = None
+
+
+async def check_database(readers: Sessions) -> CheckResult:
+    """Asks it a question."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
+            await session.exec(select(literal(1)))
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("database_down", reason=type(error).__name__)
+        return CheckResult(False, "the database does not answer")
+    return CheckResult(True)
+
+
+async def check_storage(settings: Settings) -> CheckResult:
+    """Writes a byte into each folder and looks at the room left."""
+    return await asyncio.to_thread(_check_folders, (settings.data_dir, settings.model_cache_dir))
+
+
+def _check_folders(folders: tuple[Path, ...]) -> CheckResult:
+    for folder in folders:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"\0")
+        except OSError as error:
+            return CheckResult(False, f"{folder} cannot be written: {os.strerror(error.errno or 0)}")
+        if (free := shutil.disk_usage(folder).free) < _MIN_FREE_BYTES:
+            return CheckResult(False, f"{folder} has only {free} bytes left")
+    return CheckResult(True)
+
+
+async def count_rows(readers: Sessions) -> list[RowCount] | None:
+    """Of the tables that people care about, by state. None when the database does not answer."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
+            return [
+                *await _count(session, "registered_model", col(RegisteredModel.kind)),
+                *await _count(session, str(ModelVersion.__tablename__), None),
+                *await _count(session, "dataset", col(Dataset.format)),
+                *await _count(session, "training_job", col(TrainingJob.status)),
+                *await _count(session, "download", col(Download.status)),
+                *await _count(session, "task", col(Task.status)),
+            ]
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("database_down", reason=type(error).__name__)
+        return None
+
+
+async def _count(session: AsyncSession, table: str, state: Mapped[str] | None) -> list[RowCount]:
+    if state is None:
+        total = (await session.exec(select(func.count()).select_from(metadata.tables[table]))).one()
+        return [RowCount(table, "all", total)]
+    rows = (await session.exec(select(state, func.count()).group_by(state))).all()
+    return [RowCount(table, name, count) for name, count in rows]

@@ -1,0 +1,92 @@
+"""Deletes a registered model with its versions and files, unless something needs it."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlmodel import col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from mlx_hub.config import Settings
+from mlx_hub.db import Sessions
+from mlx_hub.errors import InUseError
+from mlx_hub.models.job import ENDED, Download, DownloadStatus, Task, TrainingJob
+from mlx_hub.models.registered_model import ModelAlias, ModelVersion, RegisteredModel
+from mlx_hub.services import model_cache
+from mlx_hub.services.aliases import served_name
+from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.promotions import Promotions
+from mlx_hub.services.registry import get_row
+
+log = structlog.get_logger(__name__)
+
+_MAX_NAMED = 5
+_MOVING = (DownloadStatus.QUEUED, DownloadStatus.RUNNING, DownloadStatus.PAUSED)
+
+
+async def remove_model(sessions: Sessions, settings: Settings, promotions: Promotions, model_id: UUID) -> None:
+    """Rows go in one transaction, then the files, then what the inference server serves of it.
+
+    Raises NotFoundError, and InUseError that says what needs the model or that a process reads its weights.
+    """
+    async with sessions.begin() as session:
+        model = await get_row(session, model_id, is_locked=True)
+        if users := await _users(session, model):
+            more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
+            raise InUseError(f"{model.name!r} is needed by {', '.join(users[:_MAX_NAMED])}{more}.")
+        folders = await _version_folders(session, model)
+        trash = await _discard_downloads(session, CacheFolder(settings.model_cache_dir), model)
+        aliases = (await session.exec(select(ModelAlias.alias).where(col(ModelAlias.model_id) == model_id))).all()
+        names = [served_name(model, alias) for alias in aliases]
+        await session.delete(model)
+    log.info("model_removed", model_id=str(model_id), num_folders=len(folders))
+    await promotions.withdraw(names)
+    await asyncio.to_thread(_remove_own, folders, settings.data_dir)
+    await model_cache.delete_folders(trash)
+
+
+async def _users(session: AsyncSession, model: RegisteredModel) -> list[str]:
+    """Everything that would break without the model, in words."""
+    stands_on_it = or_(col(RegisteredModel.base_model_id) == model.id, col(RegisteredModel.base_model) == model.name)
+    adapters = select(RegisteredModel.name).where(stands_on_it, col(RegisteredModel.id) != model.id)
+    jobs = select(TrainingJob.id).where(col(TrainingJob.model_id) == model.id, col(TrainingJob.status).not_in(ENDED))
+    versions = select(ModelVersion.id).where(col(ModelVersion.model_id) == model.id)
+    of_model = or_(col(Task.subject_id) == model.id, col(Task.subject_id).in_(versions))
+    tasks = select(Task.kind, Task.id).where(of_model, col(Task.status).not_in(ENDED))
+    downloads = select(Download.id).where(col(Download.model_id) == model.id, col(Download.status).in_(_MOVING))
+    return [
+        *(f"the model {name!r} that stands on it" for name in (await session.exec(adapters)).all()),
+        *(f"the training job {job_id}" for job_id in (await session.exec(jobs)).all()),
+        *(f"the {kind} task {task_id}" for kind, task_id in (await session.exec(tasks)).all()),
+        *(f"the download {download_id}; cancel it first" for download_id in (await session.exec(downloads)).all()),
+    ]
+
+
+async def _version_folders(session: AsyncSession, model: RegisteredModel) -> list[Path]:
+    paths = (await session.exec(select(ModelVersion.path).where(col(ModelVersion.model_id) == model.id))).all()
+    return [Path(path) for path in paths]
+
+
+async def _discard_downloads(session: AsyncSession, folder: CacheFolder, model: RegisteredModel) -> list[Path]:
+    """Take what was downloaded for it out of the cache, unless another model has the same weights."""
+    mine = select(Download.repo_id).where(col(Download.model_id) == model.id).distinct()
+    others = select(RegisteredModel.base_model).where(col(RegisteredModel.id) != model.id)
+    trash: list[Path] = []
+    for repo_id in (await session.exec(mine.where(col(Download.repo_id).not_in(others)))).all():
+        trash += (await model_cache.remove_model(session, folder, repo_id)).trash
+    return trash
+
+
+def _remove_own(folders: list[Path], data_dir: Path) -> None:
+    """Only what lies in this service's folder: an adapter elsewhere belongs to somebody else."""
+    root = data_dir.resolve()
+    for folder in folders:
+        real = folder.resolve()
+        if real != root and real.is_relative_to(root):
+            shutil.rmtree(real, onerror=_log_left_over)
+
+
+def _log_left_over(_function: object, path: str, error: object) -> None:
+    log.warning("file_not_removed", path=path, reason=str(error))

@@ -1,0 +1,29 @@
+"""Makes `fixtures` and the repository's `scripts` importable in tests and loads the shared fixtures."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# Before MLX is imported: the first use of each compiled kernel would run the C++ compiler for seconds.
+os.environ["MLX_DISABLE_COMPILE"] = "1"
+
+_TESTS = Path(__file__).parent
+sys.path[:0] = [str(_TESTS), str(_TESTS.parent.parent / "scripts")]
+
+# A module comes after those of its imports, whose asserts pytest would else not rewrite.
+pytest_plugins = [
+    "fixtures.inference",
+    "fixtures.postgres",
+    "fixtures.training",
+    "fixtures.backend",
+    "fixtures.hub",
+    "fixtures.downloads",
+]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Coroutine tests, marked `anyio`, run on asyncio only."""
+    return "asyncio"
