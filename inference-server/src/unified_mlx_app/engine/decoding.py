@@ -43,39 +43,49 @@ class Decoder:
         self._on_failed = on_failed
         self._rows: dict[tuple[int, int], Sequence] = {}
 
-    def join(self, request: Request) -> None:
-        """Draw the first token of each choice, and let those that go on decode with the others.
+    def join(self, request: Request, *, is_alone: bool) -> None:
+        """Let each choice of a request decode with the others; `request.caches` hold all but the last token of the prompt.
 
-        `request.caches` hold all but the last token of the prompt, and the whole prompt afterwards.
+        When nobody else waits to start, the first tokens are drawn at once: waiting for the next batch step would cost that
+        step. In a burst the last tokens of all prompts run together in that step, which is faster for all.
         """
         runner, sampling = request.runner, request.command.sampling
         assert runner is not None
-        last_token = int(request.tokens[-1])
         request.sequences = [
             Sequence(request, choice, -1, TextStream(runner.loaded.decode, sampling.stop))
             for choice in range(request.command.num_choices)
         ]
-        choices = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
-        first = runner.draw_first(request.caches, last_token, choices)
-        for sequence, (sampler, processors), (token_id, logprobs) in zip(request.sequences, choices, first, strict=True):
+        draws = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
+        last_token = int(request.tokens[-1])
+        if not is_alone:
+            for sequence, (sampler, processors) in zip(request.sequences, draws, strict=True):
+                self._join(sequence, last_token, sampler, processors)
+            return
+        first = runner.draw_first(request.caches, last_token, draws)
+        for sequence, (sampler, processors), (token_id, logprobs) in zip(request.sequences, draws, first, strict=True):
             is_end = token_id in runner.loaded.eos_token_ids and not sampling.ignore_eos
             reason = self._advance(
                 sequence, token_id, logprobs, "stop" if is_end else "length" if sampling.max_tokens == 1 else None
             )
             if sequence.error is not None:
                 return
-            if reason is not None:
+            if reason is None:
+                self._join(sequence, token_id, sampler, processors)
+            else:
                 self._on_finished(sequence, request.caches, 0)
-                continue
-            sequence.row_id = runner.join(
-                request.caches,
-                token_id,
-                max_tokens=sampling.max_tokens - 1,
-                sampler=sampler,
-                processors=processors,
-                ignore_eos=sampling.ignore_eos,
-            )
-            self._rows[id(runner), sequence.row_id] = sequence
+
+    def _join(self, sequence: Sequence, token_id: int, sampler: Sampler, processors: list[LogitsProcessor]) -> None:
+        runner, sampling = sequence.request.runner, sequence.request.command.sampling
+        assert runner is not None
+        sequence.row_id = runner.join(
+            sequence.request.caches,
+            token_id,
+            max_tokens=sampling.max_tokens - len(sequence.token_ids),
+            sampler=sampler,
+            processors=processors,
+            ignore_eos=sampling.ignore_eos,
+        )
+        self._rows[id(runner), sequence.row_id] = sequence
 
     def leave(self, request: Request) -> None:
         """Take all rows of a request out."""

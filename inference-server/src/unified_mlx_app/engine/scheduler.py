@@ -345,9 +345,10 @@ class Scheduler:
             self._store(request, "prompt")
         request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
         request.phase = Phase.DECODING
-        self._decoder.join(request)
+        is_alone = not self._waiting and all(other.phase is not Phase.PREFILLING for other in self._active.values())
+        self._decoder.join(request, is_alone=is_alone)
         request.caches = []
-        self.totals.generated_tokens += request.command.num_choices
+        self.totals.generated_tokens += sum(len(sequence.token_ids) for sequence in request.sequences)
 
     def _store(self, request: Request, kind: EntryKind) -> None:
         assert request.runner is not None
