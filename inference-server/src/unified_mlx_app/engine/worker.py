@@ -38,7 +38,13 @@ from unified_mlx_app.engine.scheduler import Scheduler
 from unified_mlx_app.errors import AppError, GenerationError, ShuttingDownError
 from unified_mlx_app.identity import FileDigests
 from unified_mlx_app.models.manager import ModelManager
-from unified_mlx_app.observability.device import device_name, limit_buffer_pool, memory_counters, total_memory_bytes
+from unified_mlx_app.observability.device import (
+    device_name,
+    do_without_compiler,
+    limit_buffer_pool,
+    memory_counters,
+    total_memory_bytes,
+)
 from unified_mlx_app.observability.logs import configure_logs
 from unified_mlx_app.types import EngineStats
 
@@ -61,6 +67,7 @@ class Engine:
         self._next_heartbeat_at = 0.0
         self._parent_pid = parent_pid
         memory_limit_bytes = settings.memory_limit or int(total_memory_bytes() * 0.75)
+        do_without_compiler()
         limit_buffer_pool(memory_limit_bytes // 10)
         disk = _open_disk(settings, self._wake)
         self._cache = PromptCacheService(

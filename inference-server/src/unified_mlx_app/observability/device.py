@@ -1,6 +1,7 @@
 """The accelerator as the engine sees it: name, memory size and MLX's own counters. Engine process only."""
 
 import gc
+import shutil
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -34,6 +35,12 @@ def total_memory_bytes() -> int:
 
 def memory_counters() -> MemoryCounters:
     return MemoryCounters(mx.get_active_memory(), mx.get_cache_memory(), mx.get_peak_memory())
+
+
+def do_without_compiler() -> None:
+    """MLX's CPU build compiles fused kernels with g++ at first use and fails without one (mlx 0.32): then run them unfused."""
+    if mx.default_device().type == mx.DeviceType.cpu and shutil.which("g++") is None:
+        mx.disable_compile()
 
 
 def limit_buffer_pool(num_bytes: int) -> None:
