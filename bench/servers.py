@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-class Server:
+class Server(ABC):
     """One server process on a free port of this machine; `start` again after `stop` restarts it."""
 
     def __init__(self, name: str, *, model: Path, work: Path, environment: Mapping[str, str]) -> None:
@@ -78,18 +79,18 @@ class Server:
             self._process.wait()
         self._process = None
 
+    @abstractmethod
     def model_id(self) -> str:
         """The name by which requests ask for the model."""
-        raise NotImplementedError
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _command(self) -> list[str]: ...
 
     def _variables(self) -> dict[str, str]:
         return {}
 
-    def _ready_path(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _ready_path(self) -> str: ...
 
     def _is_ready(self) -> bool:
         try:

@@ -302,7 +302,7 @@ class Scheduler:
             return 0
         by_size = min(prefilling, key=lambda request: request.remaining_tokens)
         request = prefilling[0] if self.totals.turns % 2 else by_size
-        cut = request.next_cut(self._chunk_tokens) if request.remaining_tokens > 0 else request.position
+        cut = request.next_cut() if request.remaining_tokens > 0 else request.position
         num_tokens = cut - request.position
         if budget_tokens < min(num_tokens, self._chunk_tokens):
             return 0

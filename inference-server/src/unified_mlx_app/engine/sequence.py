@@ -12,7 +12,7 @@ from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
 from unified_mlx_app.errors import InvalidRequestError
-from unified_mlx_app.types import FinishReason, MissReason, TokenLogprob
+from unified_mlx_app.types import MissReason
 
 
 class Phase(StrEnum):
@@ -83,20 +83,10 @@ class Request:
         """Where the last part of `kind` ends, if the prompt has one."""
         return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)
 
-    def next_cut(self, chunk_tokens: int) -> int:
-        """Where the next prefill chunk ends."""
-        return next(cut for cut in prefill_cuts(self, chunk_tokens) if cut > self.position)
-
-
-@dataclass(frozen=True, slots=True)
-class RowOutput:
-    """What one decode step gave one row."""
-
-    sequence: Sequence
-    token_id: int
-    text: str
-    logprob: TokenLogprob | None
-    finish_reason: FinishReason | None
+    def next_cut(self) -> int:
+        """Where the next prefill chunk ends; `prompt` is set and tokens remain."""
+        assert self.prompt is not None
+        return next(cut for cut in self.prompt.cuts if cut > self.position)
 
 
 def check_token_ids(request: Request, vocab_size: int) -> None:
