@@ -50,7 +50,14 @@ async def _seed(engine: AsyncEngine) -> TrainingJob:
         version = ModelVersion(model_id=model.id, version=1, path="/v", dataset_id=dataset.id)
         session.add(version)
         await session.flush()
-        job = TrainingJob(name="run", model_id=model.id, dataset_id=dataset.id, model_version_id=version.id)
+        job = TrainingJob(
+            name="run",
+            store_id="store",
+            adapter_name="adapter",
+            model_id=model.id,
+            dataset_id=dataset.id,
+            model_version_id=version.id,
+        )
         session.add_all([job, ModelAlias(model_id=model.id, alias="champion", version_id=version.id)])
         await session.flush()
         session.add(Metric(job_id=job.id, name="loss", step=7, value=0.5))
@@ -121,7 +128,7 @@ async def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(url: URL, engi
     await _seed(engine)
     before = await _count(engine)
     (tmp_path / "0002_rebuild.py").write_text(
-        'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+        'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0003"\ndown_revision = "0002"\n'
         'def upgrade():\n    with op.batch_alter_table("registered_model", recreate="auto") as batch:\n'
         '        batch.alter_column("task_type", existing_type=sa.String(64), type_=sa.String(128))\n'
     )

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     )
     hub_endpoint: str = Field("https://huggingface.co", validation_alias="HF_ENDPOINT", description="The hub or a mirror of it.")
     hub_token: SecretStr | None = Field(None, validation_alias="HF_TOKEN", description="Token for gated models.")
+    machine_id: str | None = Field(
+        None, max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="Name of this worker; default: made from the host's name."
+    )
+    worker_stall_seconds: float = Field(
+        600.0, gt=0, description="A trainer that neither steps nor says that it is alive for so long is started again."
+    )
     inference_url: str = Field("http://localhost:8080", description="Where the inference server answers.")
     allowed_hosts: tuple[str, ...] = Field((), description="Names of this machine, besides localhost, that clients may use.")
     max_body: Bytes = Field(8 * 2**20, description="Largest JSON body.")

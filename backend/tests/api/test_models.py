@@ -215,9 +215,19 @@ def test_a_model_that_work_needs_stays_until_the_work_ends(backend: RunningBacke
 
     async def add_work(session: AsyncSession) -> None:
         dataset = Dataset(name=uuid4().hex, format="chat", path="/x", sha256="a", num_rows=1, num_bytes=1)
-        session.add_all([dataset, download, Task(id=task, kind="export", subject_id=model_id)])
+        session.add_all([dataset, download, Task(id=task, store_id="store", kind="export", subject_id=model_id)])
         await session.flush()
-        session.add(TrainingJob(id=job, name="run", model_id=model_id, dataset_id=dataset.id, status=JobStatus.RUNNING))
+        session.add(
+            TrainingJob(
+                id=job,
+                name="run",
+                store_id="store",
+                adapter_name="adapter",
+                model_id=model_id,
+                dataset_id=dataset.id,
+                status=JobStatus.RUNNING,
+            )
+        )
 
     async def end_work(session: AsyncSession) -> None:
         (await session.get_one(TrainingJob, job)).status = JobStatus.COMPLETED

@@ -95,7 +95,16 @@ def _add_job(downloads: Downloads, model_id: UUID | None) -> None:
         session.add(dataset)
         await session.flush()
         assert model_id is not None
-        session.add(TrainingJob(name="job", model_id=model_id, dataset_id=dataset.id, status=JobStatus.QUEUED))
+        session.add(
+            TrainingJob(
+                name="job",
+                store_id="store",
+                adapter_name="adapter",
+                model_id=model_id,
+                dataset_id=dataset.id,
+                status=JobStatus.QUEUED,
+            )
+        )
 
     downloads.in_session(add)
 

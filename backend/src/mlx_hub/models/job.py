@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Text, UniqueConstraint
 from sqlmodel import Field
 
 from mlx_hub.models.base import Table, json_column, serial_column, time_column, utc_now
@@ -36,14 +36,29 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
+class PromotionRule(StrEnum):
+    """When a finished job moves the alias `champion` to its version; `latest` always moves."""
+
+    IF_FIRST = "if_first"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class TrainingJob(Table, table=True):
-    """One LoRA (or full) training run. The workflow has the same id. Ended runs outlive their model and dataset."""
+    """One LoRA (or full) training run. Ended runs outlive their model and dataset.
+
+    `attempt` grows whenever the job is queued again; a worker that holds an older attempt leaves the job alone.
+    """
 
     __tablename__: ClassVar[Any] = "training_job"
-    __table_args__ = (UniqueConstraint("idempotency_key"),)
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     name: str = Field(max_length=200)
+    store_id: str = Field(max_length=64, index=True)
+    """Of the data folder that holds its run: workers that see that folder can run it."""
+    adapter_name: str = Field(max_length=200)
+    """The registered model that the trained adapter becomes a version of."""
+    promotion: str = Field(default=PromotionRule.IF_FIRST, max_length=16)
     model_id: UUID | None = Field(foreign_key="registered_model.id", index=True, ondelete="SET NULL")
     dataset_id: UUID | None = Field(foreign_key="dataset.id", index=True, ondelete="SET NULL")
     model_version_id: UUID | None = Field(default=None, foreign_key="model_version.id", index=True, ondelete="SET NULL")
@@ -57,8 +72,11 @@ class TrainingJob(Table, table=True):
     machine_id: str | None = Field(default=None, max_length=64)
     error_code: str | None = Field(default=None, max_length=64)
     error_message: str | None = Field(default=None, max_length=10_000)
+    exit_signal: int | None = None
+    log_tail: str = Field(default="", sa_column=Column(Text(), nullable=False))
+    """The last lines of a failed trainer."""
+    mlflow_run_id: str | None = Field(default=None, max_length=64)
     preflight: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
-    idempotency_key: str | None = Field(default=None, max_length=200)
     created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
     started_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
     completed_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
@@ -101,6 +119,9 @@ class Download(Table, table=True):
     __table_args__ = (UniqueConstraint("repo_id", "revision"),)
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
+    store_id: str = Field(default="", max_length=64)
+    attempt: int = 0
+    machine_id: str | None = Field(default=None, max_length=64)
     repo_id: str = Field(max_length=200)
     revision: str = Field(max_length=200)
     commit: str | None = Field(default=None, max_length=64)
@@ -128,21 +149,29 @@ class Download(Table, table=True):
 
 
 class Task(Table, table=True):
-    """Other background work that people wait for: export, quantise, evaluate."""
+    """Other background work that people wait for: export and quantise. Statuses move as those of jobs."""
 
     __tablename__: ClassVar[Any] = "task"
-    __table_args__ = (UniqueConstraint("idempotency_key"),)
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
+    store_id: str = Field(max_length=64, index=True)
     kind: str = Field(max_length=32)
     subject_id: UUID = Field(index=True)
     status: str = Field(default=JobStatus.QUEUED, max_length=32, index=True)
+    phase: str = Field(default="queued", max_length=32)
+    progress: float = 0.0
+    """Share of the work that is done, 0 to 1."""
+    attempt: int = 0
+    is_cancel_requested: bool = False
+    machine_id: str | None = Field(default=None, max_length=64)
     arguments: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     result: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
+    error_code: str | None = Field(default=None, max_length=64)
     error_message: str | None = Field(default=None, max_length=10_000)
-    idempotency_key: str | None = Field(default=None, max_length=200)
     created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+    started_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
     completed_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    heartbeat_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
 
 
 class Event(Table, table=True):
@@ -175,6 +204,10 @@ class Machine(Table, table=True):
     __tablename__: ClassVar[Any] = "machine"
 
     id: str = Field(max_length=64, primary_key=True)
+    store_id: str = Field(max_length=64, index=True)
     hostname: str = Field(max_length=255)
     device: str = Field(max_length=200)
+    memory_bytes: int = Field(sa_column=Column(BigInteger(), nullable=False))
+    version: str = Field(max_length=64)
+    started_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
     heartbeat_at: datetime = Field(default_factory=utc_now, sa_column=time_column())

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pydantic
 from pydantic import BaseModel
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, Column, UniqueConstraint
 from sqlmodel import Field
 
 from mlx_hub.models.base import Line, Name, Prose, Table, WireModel, json_column, time_column, utc_now
@@ -90,6 +90,9 @@ class ModelVersion(Table, table=True):
     model_id: UUID = Field(foreign_key="registered_model.id", index=True, ondelete="CASCADE")
     version: int
     path: str = Field(max_length=4096)
+    sha256: str | None = Field(default=None, max_length=64)
+    """Of the adapter's weights."""
+    num_bytes: int | None = Field(default=None, sa_column=Column(BigInteger(), nullable=True))
     base_commit: str | None = Field(default=None, max_length=64)
     dataset_id: UUID | None = Field(default=None, foreign_key="dataset.id", index=True, ondelete="SET NULL")
     dataset_sha256: str | None = Field(default=None, max_length=64)
@@ -109,6 +112,8 @@ class ModelVersionPublic(BaseModel):
     model_id: UUID
     version: int
     aliases: list[str]
+    sha256: str | None
+    num_bytes: int | None
     base_commit: str | None
     dataset_id: UUID | None
     dataset_sha256: str | None
