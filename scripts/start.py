@@ -13,22 +13,88 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from honcho import environ, manager
 from honcho.compat import ProcessManager
 from honcho.printer import Message, Printer
+from honcho.process import Process
 
 ROOT = Path(__file__).resolve().parent.parent
+MLFLOW_URI = "MLFLOW_TRACKING_URI"
 # Once one process has stopped, honcho kills the others after so long; MLX_DRAIN_SECONDS is 20 by default.
 manager.KILL_WAIT = 40
+_FIRST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 30.0
+_STEADY_SECONDS = 60.0
+"""A service that ran for so long is started again without delay the next time."""
 
 
-class ServiceSignals(ProcessManager):
-    """Asks a service alone to stop, not its whole process group: it is for the service to stop its children, in its order."""
+class KeptProcess(Process):
+    """A process of the Procfile that is started again, after a growing pause, when it was killed or has crashed.
+
+    Status 2, which says that a setting is wrong, and 0 end it for good. The service alone is asked to stop, not its whole
+    process group: it is for the service to stop its children, in its order.
+    """
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        self._events = events
+        self._num_asked, self._num_told = 0, 0
+        self._is_asked = threading.Event()
+        if ignore_signals:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGQUIT, self._kill)
+        self._send_message({"pid": os.getpid()}, type="start")
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            started = time.monotonic()
+            status = self._run_once()
+            if self._num_asked or status in (0, 2):
+                break
+            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _STEADY_SECONDS else min(pause * 2, _MAX_PAUSE_SECONDS)
+            self._send_message(f"ended with status {status}; it is started again in {pause:.0f} s\n".encode())
+            if self._is_asked.wait(pause):
+                break
+        self._send_message({"returncode": status}, type="stop")
+
+    def _run_once(self) -> int:
+        self._child = self._child_ctor(self.cmd, env=self.env, cwd=self.cwd)
+        self._tell()
+        for line in self._child.stdout:
+            self._send_message(line)
+        self._child.stdout.close()
+        return self._child.wait()
+
+    def _pass_on(self, _signum: int, _frame: object) -> None:
+        self._num_asked += 1
+        self._is_asked.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Each time we were asked to stop, ask the child once."""
+        while self._child is not None and self._child.poll() is None and self._num_told < self._num_asked:
+            self._num_told += 1
+            self._child.send_signal(signal.SIGTERM)
+
+    def _kill(self, _signum: int, _frame: object) -> None:
+        self._num_asked += 1
+        self._is_asked.set()
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+
+
+class KeeperSignals(ProcessManager):
+    """Speaks to the processes that keep the services running."""
 
     def terminate(self, pid: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+
+    def kill(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)
 
 
 class Platform(manager.Manager):
@@ -36,7 +102,8 @@ class Platform(manager.Manager):
 
     def __init__(self, printer: Printer) -> None:
         super().__init__(printer)
-        self._procmgr = ServiceSignals()
+        self._procmgr = KeeperSignals()
+        self._process_ctor = KeptProcess
         self._asked_at = 0.0
 
     def terminate(self) -> None:
@@ -98,9 +165,17 @@ def own_terminal() -> Iterator[None]:
         os.tcsetpgrp(fd, group)
 
 
+def with_mlflow(env: dict[str, str]) -> dict[str, str]:
+    """Without a `MLFLOW_TRACKING_URI` of its own the platform runs an MLflow server and tells it to everybody."""
+    return env if MLFLOW_URI in env else {**env, MLFLOW_URI: f"http://localhost:{env.get('MLFLOW_PORT', '5001')}"}
+
+
 def print_urls(env: dict[str, str]) -> None:
     inference = f"http://localhost:{env.get('MLX_API_PORT', '8080')}"
-    print(f"\nMLX Model Hub: {inference} (API pages: {inference}/docs)\nCtrl-C stops all of it.\n", flush=True)
+    backend = f"http://localhost:{env.get('MLX_HUB_PORT', '8002')}"
+    print(f"\nMLX Model Hub: chat on {inference} (API pages: {inference}/docs)")
+    print(f"{'':15}models, datasets, training on {backend} (API pages: {backend}/docs)")
+    print(f"{'':15}runs in MLflow on {env[MLFLOW_URI]}\nCtrl-C stops all of it.\n", flush=True)
 
 
 def main() -> int:
@@ -109,10 +184,13 @@ def main() -> int:
     procfile: Path = parser.parse_args().procfile
 
     os.chdir(ROOT)
-    env = environment()
+    given = environment()
+    env = with_mlflow(given)
     signal.signal(signal.SIGHUP, lambda _signum, _frame: os.kill(os.getpid(), signal.SIGTERM))
     platform = Platform(TerminalPrinter(sys.stdout))
     for name, command in environ.parse_procfile(procfile.read_text()).processes.items():
+        if name == "mlflow" and MLFLOW_URI in given:
+            continue
         platform.add_process(name, command, env=env)
     print_urls(env)
     with own_terminal():
