@@ -31,6 +31,8 @@ class Answer:
 class Prompt:
     system: str
     user: str
+    adapter: str | None = None
+    """Folder of an adapter, in the way `mlx_lm.server` is told of it."""
 
     def body(self, model: str, max_tokens: int) -> dict[str, Any]:
         messages = [{"role": "system", "content": self.system}] if self.system else []
@@ -41,6 +43,7 @@ class Prompt:
             "temperature": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **({"adapters": self.adapter} if self.adapter else {}),
         }
 
 

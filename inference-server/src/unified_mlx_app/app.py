@@ -119,7 +119,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycl
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["*"],
         expose_headers=[*ANSWER_HEADERS, "retry-after"],
         max_age=600,

@@ -91,9 +91,17 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class ResidentModel(Struct, frozen=True, kw_only=True):
-    """A model held in memory by the engine."""
+    """A model held in memory by the engine; `weight_bytes` of an adapter are its own, without its base's."""
 
     name: str
+    path: str
+    adapter_path: str | None
+    base: str | None
+    """Name of the resident base model that an adapter lies on."""
+    shares_batch: bool
+    """Its rows decode in one batch with those of its base."""
+    is_replaced: bool
+    """Its name stands for something else by now; it stays for the requests that run on it."""
     weight_bytes: int
     pinned: bool
     last_used_at: float

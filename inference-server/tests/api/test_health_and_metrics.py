@@ -50,23 +50,23 @@ def test_metrics_count_requests_tokens_and_time(server: RunningServer) -> None:
 
 
 def test_metric_labels_come_from_closed_sets(server: RunningServer) -> None:
-    server.get("/nowhere/secret-path-4711")
-    server.get("/v1/models/secret-model-4711")
-    server.chat("secret-prompt-4711", model="secret-model-4711")
+    server.get("/nowhere/secret-path-sesame")
+    server.get("/v1/models/secret-model-sesame")
+    server.chat("secret-prompt-sesame", model="secret-model-sesame")
 
     text = server.get("/metrics").text
 
-    assert "4711" not in text
+    assert "sesame" not in text
     assert 'route="unmatched"' in text
     assert 'route="/v1/models/{model_id:path}"' in text
 
 
 def test_logs_hold_no_prompt_and_no_answer(server: RunningServer) -> None:
-    answer = server.chat("secret-prompt-4711 tell me", max_tokens=8).json()["choices"][0]["message"]["content"]
+    answer = server.chat("secret-prompt-sesame tell me", max_tokens=8).json()["choices"][0]["message"]["content"]
 
     log = server.log()
 
-    assert "secret-prompt-4711" not in log
+    assert "secret-prompt-sesame" not in log
     assert answer not in log
     assert re.search(r'"event": "request_done".*"component": "api"|"component": "api".*"event": "request_done"', log)
 

@@ -1,10 +1,11 @@
-"""`/admin/models`: register, remove, load, unload and pin models."""
+"""`/admin/models`: register, replace, remove, load, unload and pin models."""
 
 from fastapi import APIRouter, Response
 
 from unified_mlx_app.api.deps import Services, ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.models_schemas import (
+    AdminModel,
     AdminModelList,
     ModelAction,
     RegisterBody,
@@ -13,21 +14,32 @@ from unified_mlx_app.api.models_schemas import (
     admin_model,
     resident_body,
 )
+from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.models.registry import KnownModel
 from unified_mlx_app.types import ResidentModel
 
 router = APIRouter(prefix="/admin/models", tags=["Admin: models"])
 
 
-def _resident(services: Services) -> dict[str, ResidentModel]:
+_Place = tuple[str | None, str | None]
+"""The folders of a model and of its adapter: what is resident, under whatever name."""
+
+
+def _residents(services: Services) -> dict[_Place, ResidentModel]:
     stats = services.engine.status.stats
-    return {model.name: model for model in stats.resident} if stats else {}
+    current = [model for model in stats.resident if not model.is_replaced] if stats else []
+    return {(model.path, model.adapter_path): model for model in current}
+
+
+def _described(model: KnownModel, residents: dict[_Place, ResidentModel]) -> AdminModel:
+    return admin_model(model, residents.get((model.path, model.adapter_path)))
 
 
 @router.get("", summary="List models with their state", responses=documented_errors())
 async def list_models(services: ServicesDep) -> AdminModelList:
     """Known models and which of them are in memory, as of the engine's last heartbeat (one second)."""
-    resident = _resident(services)
-    models = {model.name: admin_model(model, resident.get(model.name)) for model in await services.registry.list_models()}
+    residents = _residents(services)
+    models = {model.name: _described(model, residents) for model in await services.registry.list_models()}
     return AdminModelList(total_models=len(models), loaded_models=sum(model.loaded for model in models.values()), models=models)
 
 
@@ -41,14 +53,36 @@ async def register_model(body: RegisterBody, response: Response, services: Servi
     """Registers a base model of this machine, with an adapter or without; the next request can name it."""
     model, is_created = await services.registry.register(body.registration())
     response.status_code = 201 if is_created else 200
-    described = admin_model(model, _resident(services).get(model.name))
-    return RegisteredModel(name=model.name, **described.model_dump())
+    return RegisteredModel(name=model.name, **_described(model, _residents(services)).model_dump())
+
+
+@router.put(
+    "/{name:path}",
+    summary="Replace what a name stands for",
+    responses={
+        **documented_errors(404, 409),
+        201: {"model": RegisteredModel, "description": "The name is new."},
+    },
+)
+async def replace_model(name: str, body: RegisterBody, response: Response, services: ServicesDep) -> RegisteredModel:
+    """Registers, or replaces in one step what is registered: the name is served at every moment.
+
+    Running requests finish on what they began with, later ones get the new model. 409 for the name of a base model on this
+    machine.
+    """
+    if body.name != name:
+        raise InvalidRequestError(f"The path names {name[:100]!a} and the body {body.name[:100]!a}.", param="name")
+    model, is_created = await services.registry.replace(body.registration())
+    response.status_code = 201 if is_created else 200
+    if (spec := model.spec) is not None:
+        services.engine.replace_model(spec)
+    return RegisteredModel(name=model.name, **_described(model, _residents(services)).model_dump())
 
 
 @router.delete("/{name:path}", summary="Stop serving a registered model", responses=documented_errors(404, 409))
 async def remove_model(name: str, services: ServicesDep) -> ModelAction:
     """Removes the registration and frees its memory; files stay. 409 while it answers a request."""
-    if name in _resident(services):
+    if name in {model.name for model in _residents(services).values()}:
         await services.engine.unload_model(name)
     await services.registry.unregister(name)
     return ModelAction(status="removed", name=name)
@@ -75,9 +109,11 @@ async def unpin_model(name: str, services: ServicesDep) -> ResidentModelBody:
 @router.post("/{name:path}/unload", summary="Free a model's memory", responses=documented_errors(404, 409))
 async def unload_model(name: str, services: ServicesDep) -> ModelAction:
     """Its cached prompts stay; 409 while it answers a request."""
-    resolved = await services.registry.resolve(name)
-    await services.engine.unload_model(resolved.spec.name)
-    return ModelAction(status="unloaded", name=resolved.spec.name)
+    spec = (await services.registry.resolve(name)).spec
+    # It may have been loaded under another of its names.
+    resident = _residents(services).get((spec.path, spec.adapter_path))
+    await services.engine.unload_model(resident.name if resident else spec.name)
+    return ModelAction(status="unloaded", name=spec.name)
 
 
 async def _load(name: str, services: Services, *, pin: bool | None) -> ResidentModelBody:

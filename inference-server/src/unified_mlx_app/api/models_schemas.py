@@ -46,11 +46,16 @@ class RegisterBody(WireModel):
 
 
 class AdminModel(BaseModel):
-    """A known model, and whether the engine holds it."""
+    """A known model, and whether the engine holds it.
+
+    `weight_bytes` of a loaded adapter are its own, without its base's. `shares_batch`: its requests decode in one batch with
+    those of its base and of the base's other adapters; null while it is not loaded.
+    """
 
     type: Literal["base", "lora"]
     base: str
     loaded: bool
+    shares_batch: bool | None
     source: str
     registered_by: str | None
     model_id: str | None
@@ -74,9 +79,16 @@ class RegisteredModel(AdminModel):
 
 
 class ResidentModelBody(BaseModel):
-    """A model that the engine holds in memory."""
+    """A model that the engine holds in memory; `base` is the resident model that an adapter lies on.
+
+    `replaced`: its name stands for something else by now, and requests still run on it.
+    """
 
     name: str
+    base: str | None
+    adapter_path: str | None
+    shares_batch: bool
+    replaced: bool
     weight_bytes: int
     pinned: bool
     num_active: int
@@ -108,6 +120,7 @@ def admin_model(model: KnownModel, resident: ResidentModel | None) -> AdminModel
         type=model.type,
         base=model.base,
         loaded=resident is not None,
+        shares_batch=resident.shares_batch if resident else None,
         source=model.source,
         registered_by=model.registered_by,
         model_id=model.model_id,
@@ -124,6 +137,10 @@ def admin_model(model: KnownModel, resident: ResidentModel | None) -> AdminModel
 def resident_body(model: ResidentModel) -> ResidentModelBody:
     return ResidentModelBody(
         name=model.name,
+        base=model.base,
+        adapter_path=model.adapter_path,
+        shares_batch=model.shares_batch,
+        replaced=model.is_replaced,
         weight_bytes=model.weight_bytes,
         pinned=model.pinned,
         num_active=model.num_active,

@@ -26,6 +26,7 @@ from unified_mlx_app.engine.messages import (
     LoadModel,
     Progress,
     Ready,
+    ReplaceModel,
     Reply,
     Started,
     UnloadModel,
@@ -137,6 +138,11 @@ class EngineClient:
     async def unload_model(self, name: str) -> None:
         """Free a model. Raises ModelNotFoundError if it is not loaded, ConflictError while it is in use."""
         await self._call(UnloadModel(command_id=_new_id(), name=name))
+
+    def replace_model(self, spec: ModelSpec) -> None:
+        """Tell that `spec.name` stands for `spec` from now on. An engine that is down holds nothing to replace."""
+        if self._ready.is_set() and not self._is_stopped:
+            self._supervisor.post(ReplaceModel(model=spec))
 
     async def cache_entries(self) -> list[CacheEntryInfo]:
         return (await self._call(ListCacheEntries(command_id=_new_id()))).entries or []

@@ -49,10 +49,11 @@ class Decoder:
         When nobody else waits to start, the first tokens are drawn at once: waiting for the next batch step would cost that
         step. In a burst the last tokens of all prompts run together in that step, which is faster for all.
         """
-        runner, sampling = request.runner, request.command.sampling
+        runner, loaded, sampling = request.runner, request.loaded, request.command.sampling
         assert runner is not None
+        assert loaded is not None
         request.sequences = [
-            Sequence(request, choice, -1, TextStream(runner.loaded.decode, sampling.stop))
+            Sequence(request, choice, -1, TextStream(loaded.decode, sampling.stop))
             for choice in range(request.command.num_choices)
         ]
         draws = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
@@ -61,9 +62,9 @@ class Decoder:
             for sequence, (sampler, processors) in zip(request.sequences, draws, strict=True):
                 self._join(sequence, last_token, sampler, processors)
             return
-        first = runner.draw_first(request.caches, last_token, draws)
+        first = runner.draw_first(request.caches, last_token, draws, loaded.adapter)
         for sequence, (sampler, processors), (token_id, logprobs) in zip(request.sequences, draws, first, strict=True):
-            is_end = token_id in runner.loaded.eos_token_ids and not sampling.ignore_eos
+            is_end = token_id in loaded.eos_token_ids and not sampling.ignore_eos
             reason = self._advance(
                 sequence, token_id, logprobs, "stop" if is_end else "length" if sampling.max_tokens == 1 else None
             )
@@ -75,8 +76,9 @@ class Decoder:
                 self._on_finished(sequence, request.caches, 0)
 
     def _join(self, sequence: Sequence, token_id: int, sampler: Sampler, processors: list[LogitsProcessor]) -> None:
-        runner, sampling = sequence.request.runner, sequence.request.command.sampling
+        runner, loaded, sampling = sequence.request.runner, sequence.request.loaded, sequence.request.command.sampling
         assert runner is not None
+        assert loaded is not None
         sequence.row_id = runner.join(
             sequence.request.caches,
             token_id,
@@ -84,6 +86,7 @@ class Decoder:
             sampler=sampler,
             processors=processors,
             ignore_eos=sampling.ignore_eos,
+            adapter=loaded.adapter,
         )
         self._rows[id(runner), sequence.row_id] = sequence
 
@@ -98,7 +101,7 @@ class Decoder:
         try:
             outputs = runner.step()
         except (RuntimeError, ValueError, MemoryError, IndexError, TypeError) as error:
-            log.exception("decode_step_failed", model=runner.loaded.spec.name)
+            log.exception("decode_step_failed", path=runner.path)
             self._fail_batch(runner, error)
             return 0
         for sampled in outputs:

@@ -55,6 +55,12 @@ class UnloadModel(Struct, frozen=True, kw_only=True, tag="unload"):
     name: str
 
 
+class ReplaceModel(Struct, frozen=True, kw_only=True, tag="replace"):
+    """`model.name` stands for `model` from now on: the adapter that it stood for is freed when its requests end. No reply."""
+
+    model: ModelSpec
+
+
 class ListCacheEntries(Struct, frozen=True, kw_only=True, tag="cache_list"):
     command_id: str
 
@@ -79,7 +85,16 @@ class Shutdown(Struct, frozen=True, kw_only=True, tag="shutdown"):
 
 
 Command = (
-    Generate | Cancel | LoadModel | UnloadModel | ListCacheEntries | GetCacheStats | ClearCache | DeleteCacheEntry | Shutdown
+    Generate
+    | Cancel
+    | LoadModel
+    | UnloadModel
+    | ReplaceModel
+    | ListCacheEntries
+    | GetCacheStats
+    | ClearCache
+    | DeleteCacheEntry
+    | Shutdown
 )
 
 

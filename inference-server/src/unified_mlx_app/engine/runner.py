@@ -1,14 +1,15 @@
-"""Runs one loaded model: prefill of single prompts in chunks, decoding of many rows together. Engine thread only.
+"""Runs one base model with its adapters: prefill of single prompts in chunks, decoding of many rows together.
 
-Prefill is always done for one prompt alone and cut at positions that its tokens determine, so the KV state of a prefix is
-bit for bit the same whatever else runs (measured on CPU; batching a prefill would change the last bits).
+Engine thread only. Prefill is always done for one prompt alone and cut at positions that its tokens determine, so the KV
+state of a prefix is bit for bit the same whatever else runs (measured on CPU; batching a prefill would change the last bits).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import make_prompt_cache
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from unified_mlx_app.cache.kv import KVState, capture, restore
 from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy
 from unified_mlx_app.models.loader import LoadedModel
+from unified_mlx_app.models.multi_lora import Adapter, AdapterRows
 from unified_mlx_app.types import FinishReason
 
 
@@ -32,10 +34,15 @@ class Sampled:
 
 
 class Runner:
-    """Rows are known by the id that `join` gives; ids are never used again."""
+    """Serves every model that shares the batch of `loaded`; holds no adapter but those of its rows.
+
+    Rows are known by the id that `join` gives; ids are never used again.
+    """
 
     def __init__(self, loaded: LoadedModel, *, max_rows: int) -> None:
-        self.loaded = loaded
+        self.path = loaded.spec.path
+        self._model = loaded.model
+        self._shared = loaded.shared
         self._max_rows = max_rows
         self._stop = StopSequences([[token_id] for token_id in loaded.eos_token_ids])
         self._never_stop = StopSequences()
@@ -48,16 +55,20 @@ class Runner:
 
     def start(self, state: KVState | None = None, num_tokens: int = 0) -> list[Any]:
         """Caches for a new row: empty, or holding the first `num_tokens` tokens of `state`."""
-        return restore(state, num_tokens) if state is not None else make_prompt_cache(self.loaded.model)
+        return restore(state, num_tokens) if state is not None else make_prompt_cache(self._model)
 
-    def prefill(self, caches: list[Any], tokens: NDArray[np.int32]) -> None:
+    def prefill(self, caches: list[Any], tokens: NDArray[np.int32], adapter: Adapter | None = None) -> None:
         """Run `tokens` of one prompt through the model; returns when their KV state is computed."""
         with mx.stream(self._batch.stream):
-            self.loaded.model(mx.array(tokens)[None], cache=caches)
+            self._shared.run_alone(mx.array(tokens)[None], caches, adapter)
             mx.eval([cache.state for cache in caches])
 
     def draw_first(
-        self, caches: list[Any], last_token: int, choices: Sequence[tuple[Sampler, Sequence[LogitsProcessor]]]
+        self,
+        caches: list[Any],
+        last_token: int,
+        choices: Sequence[tuple[Sampler, Sequence[LogitsProcessor]]],
+        adapter: Adapter | None = None,
     ) -> list[tuple[int, mx.array]]:
         """Run the last token of a prompt and draw the first token of each choice from it: (token id, logprobs (vocab,)).
 
@@ -65,7 +76,7 @@ class Runner:
         """
         with mx.stream(self._batch.stream):
             context = mx.array([last_token])
-            last_logits = self.loaded.model(context[None], cache=caches)[:, -1, :]
+            last_logits = self._shared.run_alone(context[None], caches, adapter)[:, -1, :]
             drawn: list[tuple[mx.array, mx.array]] = []
             for sampler, processors in choices:
                 logits = last_logits
@@ -90,12 +101,13 @@ class Runner:
         sampler: Sampler,
         processors: list[LogitsProcessor],
         ignore_eos: bool,
+        adapter: Adapter | None = None,
     ) -> int:
         """Let a row decode with the others: `caches` hold all before `token`; the batch copies them. Returns the row's id."""
         (row_id,) = self._batch.insert(
             [[token]],
             [max_tokens],
-            caches=[caches],
+            caches=[[*caches, AdapterRows([adapter])]],
             all_tokens=[[]],
             samplers=[sampler],
             logits_processors=[processors],
@@ -107,14 +119,14 @@ class Runner:
     def step(self) -> list[Sampled]:
         """One decode step of all rows. Whatever the model raises comes out; the rows are lost then: call `reset`."""
         _, responses = self._batch.next()
-        self._rows.difference_update(response.uid for response in responses if response.finish_reason is not None)
+        self._lose(response.uid for response in responses if response.finish_reason is not None)
         return [
             Sampled(
                 response.uid,
                 response.token,
                 response.logprobs,
                 cast(FinishReason | None, response.finish_reason),
-                response.prompt_cache,
+                response.prompt_cache[:-1] if response.prompt_cache is not None else None,
             )
             for response in responses
         ]
@@ -122,23 +134,27 @@ class Runner:
     def caches_of(self, row_id: int) -> list[Any]:
         """Caches of a decoding row: its prompt and every token it has given so far."""
         caches, _ = self._batch.extract_cache([row_id])[row_id]
-        return caches
+        return caches[:-1]
 
     def leave(self, row_id: int) -> None:
         """Take a row out at once; one that has ended by itself is ignored."""
         self._batch.remove([row_id])
-        self._rows.discard(row_id)
+        self._lose([row_id])
 
     def reset(self) -> None:
         """Drop all rows and begin anew."""
         self._batch.close()
         self._batch = self._new_batch()
-        self._rows.clear()
+        self._lose(list(self._rows))
 
     def close(self) -> None:
         self._batch.close()
 
+    def _lose(self, row_ids: Iterable[int]) -> None:
+        self._rows.difference_update(row_ids)
+        if not self._rows:
+            self._shared.forget_rows()
+
     def _new_batch(self) -> BatchGenerator:
-        return BatchGenerator(
-            self.loaded.model, sampler=greedy, completion_batch_size=self._max_rows, prefill_batch_size=self._max_rows
-        )
+        model = cast(nn.Module, self._shared)  # It is only ever called.
+        return BatchGenerator(model, sampler=greedy, completion_batch_size=self._max_rows, prefill_batch_size=self._max_rows)

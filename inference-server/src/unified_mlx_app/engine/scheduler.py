@@ -1,7 +1,7 @@
 """Decides what the engine does next: admits requests, prefills prompts in chunks between decode steps, and ends rows.
 
 Engine thread only. The policy can be read without knowing MLX: runners do the computing, the prompt cache the remembering.
-One turn is one decode step of every model with rows and prefill of about one chunk, so a long prompt never freezes running
+One turn is one decode step of every base model with rows and prefill of about one chunk, so a long prompt never freezes running
 streams for longer than a chunk takes, and a burst of short prompts starts together.
 """
 
@@ -29,7 +29,7 @@ from unified_mlx_app.errors import (
     MemoryBudgetError,
     ShuttingDownError,
 )
-from unified_mlx_app.models.loader import LoadedModel
+from unified_mlx_app.models.loader import LoadedModel, mixing_bytes
 from unified_mlx_app.models.manager import ModelManager
 from unified_mlx_app.types import EntryKind, MissReason
 
@@ -116,9 +116,8 @@ class Scheduler:
             self._fail(request, error)
 
     def forget_model(self, loaded: LoadedModel) -> None:
-        """`loaded` is about to be freed; no request runs on it."""
-        runner = self._runners.pop(id(loaded), None)
-        if runner is not None:
+        """`loaded` is about to be freed; no request runs on it. An adapter leaves the batch of its base as it is."""
+        if loaded.adapter is None and (runner := self._runners.pop(id(loaded.shared), None)) is not None:
             runner.close()
 
     @property
@@ -134,10 +133,10 @@ class Scheduler:
         """Bytes reserved for the KV state of running requests."""
         return sum(request.reserved_bytes for request in self._active.values())
 
-    @property
-    def _spare_bytes(self) -> int:
-        """What weights and running requests leave for cached state and for further requests."""
-        return self._memory_limit_bytes - self._manager.weight_bytes - self.kv_bytes
+    def _spare_bytes(self, *joining: LoadedModel) -> int:
+        """What weights and running requests leave for cached state and for further requests, such as one for `joining`."""
+        running = [request.loaded for request in self._active.values() if request.loaded is not None]
+        return self._memory_limit_bytes - self._manager.weight_bytes - self.kv_bytes - mixing_bytes([*running, *joining])
 
     @property
     def is_busy(self) -> bool:
@@ -190,7 +189,7 @@ class Scheduler:
             self._waiting.remove(request)
             self._active[request.request_id] = request
             self._manager.acquire(loaded)
-            request.runner = self._runner(loaded)
+            request.loaded, request.runner = loaded, self._runner(loaded)
             self._look_up(request)
 
     def _has_row_for(self, request: Request) -> bool:
@@ -239,7 +238,7 @@ class Scheduler:
         command = request.command
         num_tokens = len(request.tokens) + command.sampling.max_tokens
         request.reserved_bytes = loaded.kv_bytes(num_tokens) * command.num_choices
-        spare = self._spare_bytes
+        spare = self._spare_bytes(loaded)
         free = spare - request.reserved_bytes
         if free < 0 and not self._active:
             message = f"{num_tokens} tokens need {request.reserved_bytes:,} bytes of KV state and {max(0, spare):,} are free"
@@ -251,9 +250,9 @@ class Scheduler:
         return free >= 0
 
     def _runner(self, loaded: LoadedModel) -> Runner:
-        if id(loaded) not in self._runners:
-            self._runners[id(loaded)] = Runner(loaded, max_rows=self._max_rows)
-        return self._runners[id(loaded)]
+        if id(loaded.shared) not in self._runners:
+            self._runners[id(loaded.shared)] = Runner(loaded, max_rows=self._max_rows)
+        return self._runners[id(loaded.shared)]
 
     # ---------------------------------------------------------------- prefill
 
@@ -315,8 +314,9 @@ class Scheduler:
 
     def _prefill_to(self, request: Request, cut: int) -> None:
         assert request.runner is not None
+        assert request.loaded is not None
         if cut > request.position:
-            request.runner.prefill(request.caches, request.tokens[request.position : cut])
+            request.runner.prefill(request.caches, request.tokens[request.position : cut], request.loaded.adapter)
             request.position = cut
             request.cuts.append(cut)
             self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
@@ -367,7 +367,7 @@ class Scheduler:
             log.warning("state_not_cached", error=str(error))
             return
         self._cache.insert(request.prompt.namespace, tokens, state, kind=kind, preview=request.command.preview)
-        self._cache.shrink_memory(max(0, self._spare_bytes))
+        self._cache.shrink_memory(max(0, self._spare_bytes()))
 
     # -------------------------------------------------------------------- end
 
@@ -389,9 +389,9 @@ class Scheduler:
         """Take a request out of whatever phase it is in."""
         if request in self._waiting:
             self._waiting.remove(request)
-        if self._active.pop(request.request_id, None) is not None and request.runner is not None:
+        if self._active.pop(request.request_id, None) is not None and request.loaded is not None:
             self._decoder.leave(request)
-            self._manager.release(request.runner.loaded)
+            self._manager.release(request.loaded)
         request.phase = Phase.DONE
         request.caches = []
 

@@ -12,6 +12,7 @@ from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
 from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.types import MissReason
 
 
@@ -48,6 +49,7 @@ class Request:
     deadline_at: float | None
     phase: Phase = Phase.WAITING
     runner: Runner | None = None
+    loaded: LoadedModel | None = None
     prompt: Prompt | None = None
     match: Match | None = None
     failed_read: MissReason | None = None

@@ -28,6 +28,7 @@ from unified_mlx_app.engine.messages import (
     ListCacheEntries,
     LoadModel,
     Ready,
+    ReplaceModel,
     Reply,
     Shutdown,
     UnloadModel,
@@ -139,6 +140,13 @@ class Engine:
                 self._loads.append(command)
             case UnloadModel(command_id=command_id, name=name):
                 self._answer(command_id, lambda: self._unload(command_id, name))
+            case ReplaceModel(model=model):
+                self._manager.replace(model)
+            case _:
+                self._handle_cache(command)
+
+    def _handle_cache(self, command: ListCacheEntries | GetCacheStats | ClearCache | DeleteCacheEntry) -> None:
+        match command:
             case ListCacheEntries(command_id=command_id):
                 self._events.append(Reply(command_id=command_id, entries=self._cache.entries()))
             case GetCacheStats(command_id=command_id):

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,13 +10,17 @@ from typing import Any
 
 import mlx.core as mx
 import mlx_lm
+import structlog
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.utils import load_adapters
 
 from unified_mlx_app.errors import ModelLoadError
 from unified_mlx_app.identity import FileDigests, Namespace
+from unified_mlx_app.models.multi_lora import Adapter, SharedModel, adapter_of, can_mix
 from unified_mlx_app.types import ModelSpec
+
+log = structlog.get_logger()
 
 _BATCHABLE = ("KVCache", "RotatingKVCache", "ArraysCache", "CacheList")
 _WARMUP_TOKENS = 2
@@ -25,10 +29,16 @@ _CHUNK_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory with all that serving it needs to know."""
+    """A model in memory with all that serving it needs to know.
+
+    Requests for models with the same `shared` decode in one batch, each row with its model's `adapter`. `model` has the plain
+    modules that adapters are loaded onto; `weight_bytes` are its own, without those of a base that it shares.
+    """
 
     spec: ModelSpec
     model: Any
+    shared: SharedModel
+    adapter: Adapter | None
     decode: Callable[[Sequence[int]], str]
     eos_token_ids: tuple[int, ...]
     namespace: Namespace
@@ -44,6 +54,15 @@ class LoadedModel:
     def kv_bytes(self, num_tokens: int) -> int:
         """Estimated bytes of KV state of one row with `num_tokens` tokens."""
         return self.kv_fixed_bytes + self.kv_bytes_per_token * num_tokens
+
+
+def mixing_bytes(models: Iterable[LoadedModel]) -> int:
+    """Bytes that the batches of `models` take to lay their adapters side by side, where they use more than one."""
+    adapters: dict[int, dict[int, int]] = {}
+    for loaded in models:
+        if loaded.adapter is not None:
+            adapters.setdefault(id(loaded.shared), {})[id(loaded.adapter)] = loaded.adapter.num_bytes
+    return sum(sum(mixed.values()) for mixed in adapters.values() if len(mixed) > 1)
 
 
 def load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None = None) -> LoadedModel:
@@ -84,13 +103,16 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
     model.eval()
     config = json.loads((Path(spec.path) / "config.json").read_text())
     caches, vocab_size = _warm_up(spec, model)
+    placed = _place(spec, model, base)
     return LoadedModel(
         spec=spec,
-        model=model,
+        model=placed.model,
+        shared=placed.shared,
+        adapter=placed.adapter,
         decode=decode,
         eos_token_ids=eos_token_ids,
         namespace=_namespace(spec, digests, caches),
-        weight_bytes=_num_bytes(model),
+        weight_bytes=placed.weight_bytes,
         vocab_size=vocab_size,
         max_context_tokens=_max_context_tokens(config),
         quantization=_quantization(config),
@@ -98,6 +120,30 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         kv_fixed_bytes=sum(_fixed_bytes(cache) for cache in _leaves(caches) if type(cache) is not KVCache),
         files=files,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The fields of a LoadedModel that say in which batch it decodes."""
+
+    model: Any
+    shared: SharedModel
+    adapter: Adapter | None
+    weight_bytes: int
+
+
+def _place(spec: ModelSpec, model: Any, base: LoadedModel | None) -> _Placed:
+    """An adapter of plain projections shares the batch of its base; any other one keeps the view, in a batch of its own."""
+    if base is None or spec.adapter_path is None:
+        return _Placed(model, SharedModel(model), None, _num_bytes(model))
+    names: Any = mx.load(str(Path(spec.adapter_path) / "adapters.safetensors"))
+    adapter = adapter_of(model, {name.rpartition(".")[0] for name in names})
+    if adapter is None or not can_mix(base.model, adapter):
+        log.info("adapter_decodes_in_a_batch_of_its_own", model=spec.name)
+        return _Placed(model, SharedModel(model), None, _num_bytes(model) - base.weight_bytes)
+    if not adapter.is_finite:
+        raise ModelLoadError(f"model {spec.name!r} holds numbers that are infinite or not numbers; its adapter is broken")
+    return _Placed(base.model, base.shared, adapter, adapter.num_bytes)
 
 
 def _warm_up(spec: ModelSpec, model: Any) -> tuple[list[Any], int]:

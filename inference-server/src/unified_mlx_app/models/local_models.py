@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from huggingface_hub import scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
 
 Source = Literal["default", "registered", "local", "demo"]
 
@@ -152,15 +150,17 @@ class LocalModels:
         self._lock = threading.Lock()
         self._found: dict[str, LocalModel] = {}
         self._scanned_at = float("-inf")
+        self._scanned_times: list[tuple[str, int]] = []
         self._refused: set[Path] = set()
 
     def find(self, name: str) -> LocalModel | None:
-        """The model of that name. A name that the last walk did not see starts a new one, unless that was just now."""
+        """The model of that name. A name that the last walk did not see, or whose `main` revision has moved since, starts a
+        new one, unless that was just now and no folder has changed."""
         with self._lock:
             known = self._found.get(name)
-            if known is not None and Path(known.path, "config.json").is_file():
+            if known is not None and _is_current(Path(known.path)):
                 return known
-            if time.monotonic() - self._scanned_at > RESCAN_SECONDS:
+            if time.monotonic() - self._scanned_at > RESCAN_SECONDS or self._folder_times() != self._scanned_times:
                 self._scan()
             return self._found.get(name)
 
@@ -172,6 +172,7 @@ class LocalModels:
             return sorted(self._found.values(), key=lambda model: model.name)
 
     def _scan(self) -> None:
+        self._scanned_times = self._folder_times()
         found: dict[str, LocalModel] = {}
         for name, path in self._candidates():
             if name in found:
@@ -186,8 +187,16 @@ class LocalModels:
         self._found = found
         self._scanned_at = time.monotonic()
 
+    def _folder_times(self) -> list[tuple[str, int]]:
+        """When the folders changed in which a published model shows; cheap enough for every unknown name."""
+        patterns = ("", "*", "models--*/refs", "models--*/snapshots")
+        folders = (
+            folder for root in (self._model_dir, self._hub_cache_dir) for each in patterns for folder in _matches(root, each)
+        )
+        return [(str(folder), _changed_ns(folder)) for folder in folders]
+
     def _candidates(self) -> Iterator[tuple[str, Path]]:
-        """Our own folder goes before the shared cache."""
+        """Our own folder goes before the shared cache, and of each model the better revision before others."""
         yield DEMO_NAME, self._demo_dir
         yield from _plain_folders(self._model_dir)
         for root in (self._model_dir, self._hub_cache_dir):
@@ -204,12 +213,36 @@ def _plain_folders(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _hub_snapshots(root: Path) -> Iterator[tuple[str, Path]]:
-    """For each model in a cache of huggingface_hub its `main` revision, else the newest one."""
+    """The revisions of each model in a cache of huggingface_hub: `main` first, then the newest, for `main` may be incomplete."""
+    for folder in sorted(root.glob("models--*")):
+        main = _main_commit(folder)
+        snapshots = [snapshot for snapshot in folder.glob("snapshots/*") if snapshot.is_dir()]
+        name = folder.name.removeprefix("models--").replace("--", "/")
+        for snapshot in sorted(snapshots, key=lambda each: (each.name == main, _changed_ns(each)), reverse=True):
+            yield name, snapshot
+
+
+def _main_commit(folder: Path) -> str | None:
     try:
-        repos = scan_cache_dir(root).repos
-    except (CacheNotFound, OSError, ValueError):
-        return
-    for repo in sorted(repos, key=lambda repo: repo.repo_id):
-        if repo.repo_type == "model" and repo.revisions:
-            newest = max(repo.revisions, key=lambda revision: ("main" in revision.refs, revision.last_modified))
-            yield repo.repo_id, newest.snapshot_path
+        return (folder / "refs" / "main").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _is_current(path: Path) -> bool:
+    """Whether the model is still there, and `main` in a cache of huggingface_hub does not name another revision."""
+    if not (path / "config.json").is_file():
+        return False
+    main = _main_commit(path.parent.parent) if path.parent.name == "snapshots" else None
+    return main is None or main == path.name
+
+
+def _matches(root: Path, pattern: str) -> list[Path]:
+    return sorted(root.glob(pattern)) if pattern else [root]
+
+
+def _changed_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0

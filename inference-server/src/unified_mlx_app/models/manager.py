@@ -1,4 +1,7 @@
-"""Which models are in memory: loaded on demand beside running streams, under a byte budget, least recently used out first."""
+"""Which models are in memory: loaded on demand beside running streams, under a byte budget, least recently used out first.
+
+An adapter is resident on its base and costs its own bytes. One that is replaced while requests run on it stays for them.
+"""
 
 import time
 from collections.abc import Callable
@@ -19,7 +22,7 @@ log = structlog.get_logger()
 _Key = tuple[str, str | None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Resident:
     loaded: LoadedModel
     num_active: int = 0
@@ -56,6 +59,8 @@ class ModelManager:
         self._on_unload = on_unload
         self._wake = wake
         self._residents: dict[_Key, _Resident] = {}
+        self._replaced: list[_Resident] = []
+        """Adapters that no new request gets and running ones still use."""
         self._loads: dict[_Key, _Load] = {}
         self._pinned: set[_Key] = set()
         self._blocked: set[_Key] = set()
@@ -63,9 +68,10 @@ class ModelManager:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all weights in memory or on their way; an adapter over a resident base counts its own only."""
+        """Bytes of all weights in memory or on their way; an adapter counts its own only."""
         loading_bytes = sum(load.num_bytes for load in self._loads.values() if not load.is_failed)
-        return loading_bytes + sum(self._own_bytes(resident) for resident in self._residents.values())
+        residents = [*self._residents.values(), *self._replaced]
+        return loading_bytes + sum(resident.loaded.weight_bytes for resident in residents)
 
     def request(self, spec: ModelSpec) -> LoadedModel | None:
         """The resident model for `spec`, or None while it is being loaded: ask again. Raises ModelLoadError if that failed."""
@@ -77,24 +83,46 @@ class ModelManager:
         if key in self._residents and not self._is_stale(key):
             self._residents[key].last_used_at = time.time()
             return self._residents[key].loaded
-        if key in self._residents:
-            for adapter in self._adapters_on(key):
-                if not self._residents[adapter].num_active:
-                    self._drop(adapter)
-            if self._is_in_use(key):
-                return None  # The old files are still being served; reload as soon as that ends.
-            log.info("model_files_changed", model=spec.name)
-            self._drop(key)
+        if key in self._residents and not self._give_way(key):
+            return None  # The old files are still being served; reload as soon as that ends.
         return self._begin_load(spec)
+
+    def _give_way(self, key: _Key) -> bool:
+        """Take out the resident at `key`, whose files have changed. False as long as a base model is in use."""
+        for adapter in self._adapters_on(key):
+            if not self._residents[adapter].num_active:
+                self._drop(adapter)
+        if key[1] is None and self._is_in_use(key):
+            return False
+        log.info("model_files_changed", model=self._residents[key].loaded.spec.name)
+        self._retire(key)
+        return True
 
     def acquire(self, loaded: LoadedModel) -> None:
         """A request runs on `loaded`: it cannot be unloaded until released."""
         self._residents[_key(loaded.spec)].num_active += 1
 
     def release(self, loaded: LoadedModel) -> None:
-        if (resident := self._residents.get(_key(loaded.spec))) is not None:
-            resident.num_active -= 1
-            resident.last_used_at = time.time()
+        """A request on `loaded` ended; what was replaced meanwhile goes with its last one."""
+        residents = [*self._residents.values(), *self._replaced]
+        resident = next((resident for resident in residents if resident.loaded is loaded), None)
+        if resident is None:
+            return
+        resident.num_active -= 1
+        resident.last_used_at = time.time()
+        if resident in self._replaced and not resident.num_active:
+            self._replaced.remove(resident)
+            self._free(resident)
+
+    def replace(self, spec: ModelSpec) -> None:
+        """`spec.name` stands for `spec` from now on: an adapter that it stood for goes when its requests end, its pin stays
+        with the name."""
+        for key, resident in list(self._residents.items()):
+            if key[1] is not None and key != _key(spec) and resident.loaded.spec.name == spec.name:
+                if key in self._pinned:
+                    self._pinned.discard(key)
+                    self._pinned.add(_key(spec))
+                self._retire(key)
 
     def set_pinned(self, spec: ModelSpec, pinned: bool) -> None:
         """Pinned models are neither evicted nor expired. The model must be resident."""
@@ -128,23 +156,32 @@ class ModelManager:
                 self._drop(key)
 
     def residents(self) -> tuple[ResidentModel, ...]:
-        return tuple(
-            ResidentModel(
-                name=resident.loaded.spec.name,
-                weight_bytes=self._own_bytes(resident),
-                pinned=key in self._pinned,
-                last_used_at=resident.last_used_at,
-                num_active=resident.num_active,
-                max_context_tokens=resident.loaded.max_context_tokens,
-                vocab_size=resident.loaded.vocab_size,
-                quantization=resident.loaded.quantization,
-            )
-            for key, resident in self._residents.items()
-        )
+        """All models in memory, those included that are replaced already and still answer."""
+        replaced = [self._describe(resident, is_replaced=True) for resident in self._replaced]
+        return (*(self._describe(resident) for resident in self._residents.values()), *replaced)
 
     def resident(self, spec: ModelSpec) -> ResidentModel:
         """What `residents` says of `spec`, which must be resident."""
-        return next(model for model in self.residents() if model.name == self._residents[_key(spec)].loaded.spec.name)
+        return self._describe(self._residents[_key(spec)])
+
+    def _describe(self, resident: _Resident, *, is_replaced: bool = False) -> ResidentModel:
+        loaded = resident.loaded
+        base = self._residents.get((loaded.spec.path, None)) if loaded.spec.adapter_path is not None else None
+        return ResidentModel(
+            name=loaded.spec.name,
+            path=loaded.spec.path,
+            adapter_path=loaded.spec.adapter_path,
+            base=base.loaded.spec.name if base else None,
+            shares_batch=base is not None and loaded.shared is base.loaded.shared,
+            is_replaced=is_replaced,
+            weight_bytes=loaded.weight_bytes,
+            pinned=not is_replaced and _key(loaded.spec) in self._pinned,
+            last_used_at=resident.last_used_at,
+            num_active=resident.num_active,
+            max_context_tokens=loaded.max_context_tokens,
+            vocab_size=loaded.vocab_size,
+            quantization=loaded.quantization,
+        )
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -196,7 +233,7 @@ class ModelManager:
     def _check_can_ever_fit(self, spec: ModelSpec, num_bytes: int, base: LoadedModel | None) -> None:
         """Raises ModelLoadError if `spec` and its base do not fit beside the pinned models alone."""
         kept = {key for key in self._pinned if key in self._residents} | ({_key(base.spec)} if base else set())
-        free_bytes = self._limit_bytes - sum(self._own_bytes(self._residents[key]) for key in kept)
+        free_bytes = self._limit_bytes - sum(self._residents[key].loaded.weight_bytes for key in kept)
         if num_bytes > free_bytes:
             raise ModelLoadError(
                 f"model {spec.name!r} needs {num_bytes:,} bytes and {max(0, free_bytes):,} are left beside what has to stay; "
@@ -208,11 +245,6 @@ class ModelManager:
         loaded = self._loads.pop(key).result.result()
         self._residents[key] = _Resident(loaded)
         log.info("model_loaded", model=loaded.spec.name, weight_bytes=loaded.weight_bytes)
-
-    def _own_bytes(self, resident: _Resident) -> int:
-        spec, own = resident.loaded.spec, resident.loaded.weight_bytes
-        base = self._residents.get((spec.path, None))
-        return own - base.loaded.weight_bytes if spec.adapter_path and base else own
 
     def _is_evictable(self, key: _Key) -> bool:
         return key not in self._pinned and not self._is_in_use(key)
@@ -229,12 +261,30 @@ class ModelManager:
         return [other for other in self._residents if other != key and other[0] == path] if adapter is None else []
 
     def _is_in_use(self, key: _Key) -> bool:
-        return bool(self._adapters_on(key)) or self._residents[key].num_active > 0
+        return bool(self._adapters_on(key)) or self._is_held(key) or self._residents[key].num_active > 0
+
+    def _is_held(self, key: _Key) -> bool:
+        """Whether a base model is needed by an adapter that is being loaded, or that is replaced and still answers."""
+        path, adapter = key
+        loading = [other for other, load in self._loads.items() if other[1] is not None and not load.is_failed]
+        held = [*(other[0] for other in loading), *(replaced.loaded.spec.path for replaced in self._replaced)]
+        return adapter is None and path in held
+
+    def _retire(self, key: _Key) -> None:
+        """No new request gets the adapter at `key`; those that run on it keep it."""
+        if self._residents[key].num_active:
+            self._replaced.append(self._residents.pop(key))
+        else:
+            self._drop(key)
 
     def _drop(self, key: _Key) -> None:
         """Free the model at `key`. Callers must not hold it, or its memory stays."""
-        name = self._residents[key].loaded.spec.name
-        self._on_unload(self._residents.pop(key).loaded)
+        self._free(self._residents.pop(key))
+
+    def _free(self, resident: _Resident) -> None:
+        name = resident.loaded.spec.name
+        self._on_unload(resident.loaded)
+        del resident
         release_unused_memory()
         log.info("model_unloaded", model=name)
 

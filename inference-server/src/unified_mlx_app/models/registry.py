@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import structlog
 from huggingface_hub import constants
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
@@ -33,6 +34,8 @@ MAX_NAMES_IN_MESSAGE = 30
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9][A-Za-z0-9._:@+-]*)*")
 MAX_NAME_CHARACTERS = 200
+
+_REPLACED_COLUMNS = ("base_model", "adapter_path", "type", "config", "model_id", "registered_by")
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +71,19 @@ class KnownModel:
     max_context_tokens: int | None = None
     quantization: str | None = None
     weight_bytes: int | None = None
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """What requests for it run on; None when its base is gone."""
+        if self.path is None:
+            return None
+        return ModelSpec(
+            name=self.name,
+            path=self.path,
+            adapter_path=self.adapter_path,
+            base_model=self.base if self.adapter_path is not None else None,
+            max_context_tokens=self.max_context_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +173,39 @@ class ModelRegistry:
         Raises ConflictError when the name means something else, ModelNotFoundError for an unknown base model,
         NotFoundError when the adapter is not there, InvalidRequestError when it cannot be used.
         """
+        row, base = await self._row_for(body)
+        stored, is_created = await self._store(row)
+        return _known_row(stored, base), is_created
+
+    async def replace(self, body: ModelRegistration) -> tuple[KnownModel, bool]:
+        """Serve `body` under its name instead of what was served under it; the name is known at every moment.
+
+        The flag is False when there was something to replace. Raises what `register` raises, but no ConflictError for
+        another body.
+        """
+        row, base = await self._row_for(body)
+        try:
+            stored, is_created = await self._put(row)
+        except IntegrityError:
+            # Another server has added the name just now.
+            stored, is_created = await self._put(row)
+        log.info("model_registered" if is_created else "model_replaced", model=row.name, base=row.base_model, type=row.type)
+        return _known_row(stored, base), is_created
+
+    async def _put(self, row: ServedModel) -> tuple[ServedModel, bool]:
+        values = {name: getattr(row, name) for name in _REPLACED_COLUMNS}
+        async with self._sessions.begin() as session:
+            # Written before anything is read, so that two of them wait for each other on either database.
+            statement = update(ServedModel).where(col(ServedModel.name) == row.name).values(**values).returning(ServedModel)
+            replaced = (await session.exec(statement)).scalar_one_or_none()
+            if replaced is not None:
+                return replaced, False
+            added = ServedModel(**row.model_dump())
+            session.add(added)
+            return added, True
+
+    async def _row_for(self, body: ModelRegistration) -> tuple[ServedModel, LocalModel]:
+        """The row that says what `body` says, and the base model it names. Raises what `register` raises."""
         _check_registration(body)
         if self._default.has_name(body.name) or await asyncio.to_thread(self._local.find, body.name):
             raise ConflictError(f"{body.name!r} is the name of a base model on this machine.", param="name")
@@ -175,8 +224,7 @@ class ModelRegistry:
             model_id=body.model_id,
             registered_by=body.registered_by,
         )
-        stored, is_created = await self._store(row)
-        return _known_row(stored, base), is_created
+        return row, base
 
     async def _store(self, row: ServedModel) -> tuple[ServedModel, bool]:
         """Add the row, or find the equal one that is there, which another server may have added just now."""
@@ -232,7 +280,11 @@ class ModelRegistry:
 
 def _spec(base: LocalModel, *, name: str | None = None, adapter_path: str | None = None) -> ModelSpec:
     return ModelSpec(
-        name=name or base.name, path=base.path, adapter_path=adapter_path, max_context_tokens=base.max_context_tokens
+        name=name or base.name,
+        path=base.path,
+        adapter_path=adapter_path,
+        base_model=base.name if adapter_path is not None else None,
+        max_context_tokens=base.max_context_tokens,
     )
 
 

@@ -57,9 +57,18 @@ def _engine_metrics(stats: EngineStats) -> Iterator[Metric]:
     memory.add_metric(["peak"], stats.peak_memory_bytes)
     memory.add_metric(["kv"], stats.kv_bytes)
     yield memory
-    resident = GaugeMetricFamily("mlx_model_weight_bytes", "Weights of each resident model.", labels=["model"])
+    resident = GaugeMetricFamily(
+        "mlx_model_weight_bytes",
+        "Own weights of each resident model, and the base that an adapter lies on.",
+        labels=["model", "base"],
+    )
+    # A replaced adapter that still answers has the name of the one that took its place.
+    weights: dict[tuple[str, str], int] = {}
     for model in stats.resident:
-        resident.add_metric([model.name], model.weight_bytes)
+        labels = (model.name, model.base or "")
+        weights[labels] = weights.get(labels, 0) + model.weight_bytes
+    for labels, num_bytes in weights.items():
+        resident.add_metric(labels, num_bytes)
     yield resident
 
 
