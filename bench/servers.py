@@ -16,6 +16,8 @@ import httpx
 
 _START_SECONDS = 180
 _STOP_SECONDS = 60
+_OWN_PREFIXES = ("MLX_", "HF_", "DATABASE_URL", "MODEL_CACHE", "MLFLOW_")
+"""Settings of the person who measures are not passed on: both servers run with their defaults."""
 
 
 def server_environment(home: Path, *, on_cpu: bool) -> dict[str, str]:
@@ -24,7 +26,8 @@ def server_environment(home: Path, *, on_cpu: bool) -> dict[str, str]:
     The CPU wheel of MLX carries a reference BLAS that is many times slower; more than one BLAS
     thread costs more in waiting than it gives on small matrices.
     """
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES)}
+    environment = {**inherited, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     library = ctypes.util.find_library("openblas")
     if on_cpu and platform.system() == "Linux" and library:
         environment |= {"LD_PRELOAD": library, "OPENBLAS_NUM_THREADS": "1"}

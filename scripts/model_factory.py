@@ -28,7 +28,10 @@ _QUANTISED_ROW = 64  # `quantize_model` wants last dimensions that a group divid
 
 
 class Size(NamedTuple):
-    """Dimensions of a model; `heads` and `kv_heads` are of width `head_dim`."""
+    """Dimensions of a model; `heads` and `kv_heads` are of width `head_dim`.
+
+    `model_vocab_size`, when it is more than the tokenizer's, gives the output layer the cost of a real model's.
+    """
 
     hidden: int
     layers: int
@@ -37,11 +40,17 @@ class Size(NamedTuple):
     kv_heads: int
     head_dim: int
     vocab_size: int
+    model_vocab_size: int = 0
+    dtype: str = "float32"
 
 
 SIZES = {
     "tiny": Size(64, 2, 128, 4, 2, 32, 2048),
     "bench": Size(512, 8, 1536, 8, 4, 64, 4096),
+    # The shapes of Llama 3.2 1B, Qwen2.5 3B and Qwen2.5 7B: for GPUs, with --bits 4.
+    "1b": Size(2048, 16, 8192, 32, 8, 64, 4096, 128_256, "bfloat16"),
+    "3b": Size(2048, 36, 11008, 16, 2, 128, 4096, 151_936, "bfloat16"),
+    "7b": Size(3584, 28, 18944, 28, 4, 128, 4096, 152_064, "bfloat16"),
 }
 
 
@@ -56,7 +65,7 @@ def make_model(
     think: bool = False,
     max_position_embeddings: int = 32768,
 ) -> None:
-    """Write a random model folder to `out`, replacing it. Float32, or quantised to `bits` (4 or 8)."""
+    """Write a random model folder to `out`, replacing it, perhaps quantised to `bits` (4 or 8)."""
     dimensions = SIZES[size]
     tokenizer = cached_tokenizer(dimensions.vocab_size, think=think)
     config = model_config(arch, dimensions, tokenizer, max_position_embeddings=max_position_embeddings)
@@ -82,14 +91,14 @@ def model_config(arch: str, size: Size, tokenizer: Tokenizer, *, max_position_em
         "num_key_value_heads": size.kv_heads,
         "head_dim": size.head_dim,
         "rms_norm_eps": 1e-6,
-        "vocab_size": -(-tokenizer.get_vocab_size() // _QUANTISED_ROW) * _QUANTISED_ROW,
+        "vocab_size": max(size.model_vocab_size, -(-tokenizer.get_vocab_size() // _QUANTISED_ROW) * _QUANTISED_ROW),
         "max_position_embeddings": max_position_embeddings,
         "rope_theta": 1e6,
         # An untied output layer: with a tied one a random model repeats the last token of its input.
         "tie_word_embeddings": False,
         "eos_token_id": tokenizer.token_to_id(END_OF_TURN),
         "bos_token_id": None,
-        "torch_dtype": "float32",
+        "torch_dtype": size.dtype,
     }
     return common | _architecture_config(arch, size)
 
@@ -143,6 +152,7 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     """The mlx-lm model of `config` with its default random weights, drawn from MLX's current seed."""
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
+    model.set_dtype(getattr(mx, config["torch_dtype"]))
     mx.eval(model.parameters())
     return model
 
@@ -164,6 +174,7 @@ def _make_context_count(model: nn.Module, tokenizer: Tokenizer) -> None:
             replaced.append((name, mx.zeros_like(weight)))
         elif name == "lm_head.weight":
             weight[mx.array(_end_tokens(tokenizer))] = 0
+            weight[tokenizer.get_vocab_size() :] = 0
             replaced.append((name, weight))
     model.load_weights(replaced, strict=False)
 
@@ -187,7 +198,7 @@ def main() -> None:
     parser.add_argument("--arch", choices=ARCHITECTURES, default="qwen3")
     parser.add_argument("--size", choices=sorted(SIZES), default="tiny")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bits", type=int, choices=(4, 8), help="quantise; float32 without")
+    parser.add_argument("--bits", type=int, choices=(4, 8), help="quantise")
     parser.add_argument("--group-size", type=int, choices=(32, 64), default=64)
     parser.add_argument("--think", action="store_true", help="vocabulary and template of a thinking model")
     parser.add_argument("--max-position-embeddings", type=int, default=32768)
