@@ -8,6 +8,8 @@ export PYTHONUNBUFFERED := 1
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard inference-server/pyproject.toml backend/pyproject.toml))
 FRONTEND := $(patsubst %/package.json,%,$(wildcard frontend/package.json))
 BIN := inference-server/.venv/bin
+# What `make bench` measures: inference, multi_lora, training or backend.
+WHAT ?= inference
 each_member = @for member in $(MEMBERS); do echo "── $$member: $(1)"; (cd $$member && $(2)) || exit 1; done
 
 help: ## list the verbs
@@ -43,8 +45,8 @@ format: setup ## format and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## measure and compare; results go to bench/results (make bench ARGS=…)
-	$(BIN)/python bench/inference.py $(ARGS)
+bench: setup ## measure and compare; results go to bench/results (make bench WHAT=training ARGS=…)
+	$(if $(filter training backend,$(WHAT)),backend/.venv/bin,$(BIN))/python bench/$(WHAT).py $(ARGS)
 
 openapi: setup ## write each service's openapi.json
 	$(BIN)/python scripts/export_openapi.py

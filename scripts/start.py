@@ -165,13 +165,15 @@ def own_terminal() -> Iterator[None]:
         os.tcsetpgrp(fd, group)
 
 
-def with_mlflow(env: dict[str, str]) -> dict[str, str]:
-    """Without a `MLFLOW_TRACKING_URI` of its own the platform runs an MLflow server and tells it to everybody."""
-    return env if MLFLOW_URI in env else {**env, MLFLOW_URI: f"http://localhost:{env.get('MLFLOW_PORT', '5001')}"}
+def connected(env: dict[str, str]) -> dict[str, str]:
+    """Tells the services where the others answer, unless that is said. Without a tracking server of one's own MLflow runs here."""
+    inference = f"http://localhost:{env.get('MLX_API_PORT', '8080')}"
+    mlflow = f"http://localhost:{env.get('MLFLOW_PORT', '5001')}"
+    return {"MLX_HUB_INFERENCE_URL": inference, MLFLOW_URI: mlflow, **env}
 
 
 def print_urls(env: dict[str, str]) -> None:
-    inference = f"http://localhost:{env.get('MLX_API_PORT', '8080')}"
+    inference = env["MLX_HUB_INFERENCE_URL"]
     backend = f"http://localhost:{env.get('MLX_HUB_PORT', '8002')}"
     print(f"\nMLX Model Hub: chat on {inference} (API pages: {inference}/docs)")
     print(f"{'':15}models, datasets, training on {backend} (API pages: {backend}/docs)")
@@ -185,7 +187,7 @@ def main() -> int:
 
     os.chdir(ROOT)
     given = environment()
-    env = with_mlflow(given)
+    env = connected(given)
     signal.signal(signal.SIGHUP, lambda _signum, _frame: os.kill(os.getpid(), signal.SIGTERM))
     platform = Platform(TerminalPrinter(sys.stdout))
     for name, command in environ.parse_procfile(procfile.read_text()).processes.items():
