@@ -166,7 +166,7 @@ def own_terminal() -> Iterator[None]:
 
 
 def connected(env: dict[str, str]) -> dict[str, str]:
-    """Tells the services where the others answer, unless that is said. Without a tracking server of one's own MLflow runs here."""
+    """Tells the services where the others answer, unless that is said: without a tracking server of one's own, here."""
     inference = f"http://localhost:{env.get('MLX_API_PORT', '8080')}"
     mlflow = f"http://localhost:{env.get('MLFLOW_PORT', '5001')}"
     return {"MLX_HUB_INFERENCE_URL": inference, MLFLOW_URI: mlflow, **env}

@@ -16,10 +16,14 @@ sys.path[:0] = [str(_TESTS), str(_TESTS.parent.parent / "scripts")]
 pytest_plugins = [
     "fixtures.inference",
     "fixtures.postgres",
+    "fixtures.mlflow",
     "fixtures.training",
     "fixtures.backend",
     "fixtures.hub",
     "fixtures.downloads",
+    "fixtures.worker",
+    "fixtures.jobs",
+    "fixtures.tasks",
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from mlx_hub.db import alembic_config, async_url, create_engine, create_sessions, metadata, upgrade
 from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import Metric, TrainingJob
@@ -127,8 +128,9 @@ async def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(url: URL, engi
     await upgrade(url)
     await _seed(engine)
     before = await _count(engine)
-    (tmp_path / "0002_rebuild.py").write_text(
-        'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0003"\ndown_revision = "0002"\n'
+    newest = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
+    (tmp_path / "rebuild.py").write_text(
+        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "rebuild"\ndown_revision = "{newest}"\n'
         'def upgrade():\n    with op.batch_alter_table("registered_model", recreate="auto") as batch:\n'
         '        batch.alter_column("task_type", existing_type=sa.String(64), type_=sa.String(128))\n'
     )
@@ -137,7 +139,7 @@ async def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(url: URL, engi
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", f"{own}\n{tmp_path}")
 
-    await asyncio.to_thread(command.upgrade, config, "0002")
+    await asyncio.to_thread(command.upgrade, config, "rebuild")
 
     assert await _count(engine) == before
 
@@ -184,6 +186,25 @@ async def test_readers_do_not_wait_for_a_writer(url: URL, engine: AsyncEngine) -
             names = (await reader.exec(select(RegisteredModel.name))).all()
 
     assert names == ["mödel"]
+
+
+async def test_a_transaction_that_is_cancelled_at_any_moment_holds_nobody_up(url: URL, engine: AsyncEngine) -> None:
+    await upgrade(url)
+    sessions = create_sessions(engine)
+
+    async def write(number: int) -> None:
+        async with sessions.begin() as session:
+            session.add(RegisteredModel(name=f"model {number}", base_model="b"))
+            await session.flush()
+            await session.exec(select(RegisteredModel.name))
+
+    for number in range(120):
+        task = asyncio.create_task(write(2 * number))
+        await asyncio.sleep(number * 0.0001)
+        task.cancel()
+        await asyncio.wait({task})
+        async with asyncio.timeout(5):
+            await write(2 * number + 1)
 
 
 async def test_naive_time_is_refused(url: URL, engine: AsyncEngine) -> None:

@@ -3,6 +3,7 @@
 No module keeps state: two applications in one process share nothing.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,10 +24,16 @@ from mlx_hub.api.router import API_PREFIX, UPLOAD_PATHS, all_routes
 from mlx_hub.config import Settings
 from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
 from mlx_hub.observability.metrics import Metrics
+from mlx_hub.services.core_process import CoreProcesses
+from mlx_hub.services.dataset_context import DatasetContext
+from mlx_hub.services.dataset_store import sweep
+from mlx_hub.services.event_stream import EventFeed
 from mlx_hub.services.hub_client import HubClient
 from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.lifecycle import Lifecycle
+from mlx_hub.services.machines import store_id
 from mlx_hub.services.promotions import Promotions
+from mlx_hub.services.system import SystemProbe
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +66,18 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> Fas
         inference = InferenceClient(settings.inference_url)
         promotions = Promotions(sessions, readers, inference)
         hub = HubClient(settings.hub_endpoint, settings.hub_token)
+        core = CoreProcesses()
+        store = await asyncio.to_thread(store_id, settings.data_dir)
+        events = EventFeed(readers, lifecycle, SystemProbe(settings.data_dir, machine_id=settings.machine_id), metrics)
+        services = Services(settings, store, sessions, readers, promotions, hub, metrics, lifecycle, core, events, inference)
         try:
-            log.info("server_started", version=VERSION)
-            yield {"services": Services(settings, sessions, readers, promotions, hub, metrics, lifecycle)}
+            await sweep(DatasetContext(settings, sessions, readers, core))
+            async with events.running():
+                with lifecycle.following_signals():
+                    log.info("server_started", version=VERSION)
+                    yield {"services": services}
         finally:
+            await core.close()
             await hub.close()
             await inference.close()
             await database.dispose()

@@ -1,9 +1,10 @@
 """Settings of the backend, read once from the environment in `main.py`, `worker.py` and `cli.py`; names as in the README."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
     machine_id: str | None = Field(
         None, max_length=64, pattern=r"^[A-Za-z0-9._-]+$", description="Name of this worker; default: made from the host's name."
     )
+    lease_seconds: float = Field(
+        60.0, ge=5, description="A worker silent for so long is taken for dead; another worker of its data folder takes its work."
+    )
     worker_stall_seconds: float = Field(
         600.0, gt=0, description="A trainer that neither steps nor says that it is alive for so long is started again."
     )
@@ -63,3 +67,18 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         ("http://localhost:3005", "http://127.0.0.1:3005"), description="Origins of browsers that may call the API."
     )
+
+
+def read_settings() -> Settings:
+    """Settings of the environment. Exits with status 2, naming the variable that is wrong."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            sys.stderr.write(f"{_variable(str(problem['loc'][0]))}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+
+
+def _variable(location: str) -> str:
+    """A field with an alias is told by it, any other by its own name."""
+    return f"MLX_HUB_{location.upper()}" if location in Settings.model_fields else location

@@ -4,6 +4,7 @@ SQLite (one file, shared with the other service, which owns other tables) or Pos
 """
 
 import asyncio
+import socket
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from asyncpg.exceptions import CannotConnectNowError, PostgresConnectionError
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,6 +25,7 @@ DEFAULT_FILE_NAME = "mlx-hub.db"
 MIGRATIONS_DIR = Path(__file__).parents[2] / "migrations"
 VERSION_TABLE = "hub_alembic_version"
 BUSY_TIMEOUT_MILLISECONDS = 10_000
+_STARTING_OR_STOPPING = (CannotConnectNowError, PostgresConnectionError)
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -88,10 +92,23 @@ def create_engine(url: URL) -> AsyncEngine:
     """An engine for requests. Its owner awaits `dispose()`."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True, connect_args={"timeout": 10})
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, connect_args={"factory": _SQLiteConnection})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+class _SQLiteConnection(sqlite3.Connection):
+    """Gives its locks back when it is closed.
+
+    SQLite keeps a closed connection alive, and its transaction with it, while a statement is unfinished; one that was
+    cancelled stays so until the garbage collector finds its cursor.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -129,6 +146,14 @@ def alembic_config(url: URL) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS_DIR))
     config.attributes["url"] = url
     return config
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that the database does not answer now, so that the same may work later."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+    # asyncpg passes on what the network says, and what a server that starts or stops says, as it is.
+    return isinstance(error, (ConnectionError, TimeoutError, socket.gaierror, PoolTimeoutError, *_STARTING_OR_STOPPING))
 
 
 async def upgrade(url: URL) -> None:

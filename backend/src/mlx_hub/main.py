@@ -6,29 +6,13 @@ import sys
 from types import FrameType
 
 import uvicorn
-from pydantic import ValidationError
 
 from mlx_hub.app import create_app
-from mlx_hub.config import Settings
+from mlx_hub.config import read_settings
 from mlx_hub.observability.logs import configure_logs
 from mlx_hub.services.lifecycle import Lifecycle
 
 _DRAIN_SECONDS = 10.0
-
-
-def read_settings() -> Settings:
-    """Settings of the environment. Exits with status 2, naming the variable that is wrong."""
-    try:
-        return Settings()  # pyright: ignore[reportCallIssue]
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            sys.stderr.write(f"{_variable(str(problem['loc'][0]))}: {problem['msg']}\n")
-        raise SystemExit(2) from None
-
-
-def _variable(location: str) -> str:
-    """A field with an alias is told by it, any other by its own name."""
-    return f"MLX_HUB_{location.upper()}" if location in Settings.model_fields else location
 
 
 class DrainingServer(uvicorn.Server):

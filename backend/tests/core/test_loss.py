@@ -65,8 +65,29 @@ def test_logits_in_parts_give_the_same_loss(tiny_models: ModelMaker, monkeypatch
     model = trained_top_layer(load_model(tiny_models())[0])
     batch = make_batch(encoded_rows(tiny_models, 30))
     assert batch.num_learned > 128
+    loss = AnswerLoss(model, 2048)
 
-    assert_equal(model, AnswerLoss(model, 2048), batch)
+    assert_equal(model, loss, batch)
+    assert_equal(model, loss.for_training, batch)
+
+
+def test_gradients_by_parts_hold_the_logits_of_one_part(tiny_models: ModelMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "MAX_LOGITS_BYTES", 64 * 4 * 2048)
+    model = trained_top_layer(load_model(tiny_models())[0])
+    batch = make_batch(encoded_rows(tiny_models, 30))
+    loss = AnswerLoss(model, 2048)
+
+    held = peak_bytes(lambda: nn.value_and_grad(model, lambda *arrays: loss(model, *arrays))(*batch_arrays(batch)))
+    made = peak_bytes(lambda: nn.value_and_grad(model, lambda *arrays: loss.for_training(model, *arrays))(*batch_arrays(batch)))
+
+    assert held - made > batch.num_learned * 2048 * 4 / 2
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    mx.eval(work())
+    return mx.get_peak_memory() - before
 
 
 class OtherwiseBuilt(nn.Module):
@@ -102,15 +123,9 @@ def test_logits_of_prompts_take_no_memory(tiny_models: ModelMaker) -> None:
     batch = make_batch([row] * 40)
     loss = AnswerLoss(model, 2048)
 
-    def peak(work: Callable[[], Any]) -> int:
-        mx.reset_peak_memory()
-        before = mx.get_active_memory()
-        mx.eval(work())
-        return mx.get_peak_memory() - before
-
     logits_bytes = batch.inputs.size * 2048 * 4
-    whole = peak(lambda: nn.value_and_grad(model, lambda: plain_loss(model, batch))())
-    parted = peak(lambda: nn.value_and_grad(model, lambda *arrays: loss(model, *arrays))(*batch_arrays(batch)))
+    whole = peak_bytes(lambda: nn.value_and_grad(model, lambda: plain_loss(model, batch))())
+    parted = peak_bytes(lambda: nn.value_and_grad(model, lambda *arrays: loss(model, *arrays))(*batch_arrays(batch)))
 
     assert whole - parted > 0.9 * logits_bytes
 
@@ -132,3 +147,12 @@ def test_batch_marks_the_positions_before_learned_tokens(tiny_models: ModelMaker
     assert width % 32 == 0
     assert batch.weights.sum() == batch.num_learned == len(expected)
     assert batch.num_tokens == sum(len(row.tokens) for row in rows)
+
+
+def test_batches_of_one_width_have_few_shapes(tiny_models: ModelMaker) -> None:
+    (row,) = encoded_rows(tiny_models, 1)
+    tokens = np.resize(row.tokens, 96)
+
+    shapes = {make_batch([EncodedRow(row.row, tokens, np.arange(96) >= first, 0)] * 4).positions.shape for first in range(1, 96)}
+
+    assert len(shapes) <= 5

@@ -20,8 +20,8 @@ from fixtures.training import (
 from mlx_hub.core.adapters import read_adapter
 from mlx_hub.core.checkpoints import CHECKPOINTS
 from mlx_hub.core.run_config import TrainingError
-from mlx_hub.core.run_files import ExitReport, read_heartbeat, run_lock
-from mlx_hub.core.train import LOCKED_EXIT_CODE, main
+from mlx_hub.core.run_files import LOCKED_EXIT_CODE, ExitReport, read_heartbeat, run_lock
+from mlx_hub.core.train import main
 from mlx_lm import generate, load
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model

@@ -15,6 +15,7 @@ from fixtures.hub import TOKEN, Fault, Repo
 from huggingface_hub import scan_cache_dir
 from mlx_hub.models.job import DownloadStatus
 from mlx_hub.services.downloads import cancel_download, pause_download, read_download, resume_download
+from sqlalchemy import text
 
 DATA_FILES = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}
 
@@ -315,3 +316,54 @@ def test_progress_has_a_rate_and_a_remaining_time(sqlite_downloads: Downloads) -
 
     assert sqlite_downloads.run(download_id, during=watch) == DownloadStatus.READY
     assert 100_000 < seen[-1] < 1_000_000
+
+
+def test_a_row_that_has_gone_on_to_another_attempt_is_left_alone(downloads: Downloads) -> None:
+    downloads.hub.repos[REPO_ID].files["model.safetensors"] = safetensors(2_000_000)
+    downloads.hub.bytes_per_second = 400_000
+    download_id = downloads.request()
+
+    async def take_over(sessions: Any) -> None:
+        await _until_bytes_arrive(sessions, download_id)
+        async with sessions.begin() as session:
+            row = await read_download(session, download_id)
+            row.attempt, row.machine_id, row.num_bytes_done = 1, "another", 7
+            session.add(row)
+
+    assert downloads.run(download_id, during=take_over) == DownloadStatus.RUNNING
+
+    row = downloads.read(download_id)
+    assert (row.attempt, row.machine_id, row.num_bytes_done) == (1, "another", 7)
+    downloads.hub.bytes_per_second = None
+    assert downloads.run(download_id) == DownloadStatus.READY
+
+
+@pytest.mark.parametrize("status", [DownloadStatus.PAUSED, DownloadStatus.CANCELLED, DownloadStatus.READY])
+def test_a_queue_that_comes_late_changes_nothing(sqlite_downloads: Downloads, status: DownloadStatus) -> None:
+    download_id = sqlite_downloads.request()
+    sqlite_downloads.change(download_id, status=status)
+
+    assert sqlite_downloads.run(download_id) == status
+    assert not sqlite_downloads.hub.requests
+
+
+def test_progress_is_told_at_most_twice_a_second(sqlite_downloads: Downloads) -> None:
+    sqlite_downloads.hub.repos[REPO_ID].files["model.safetensors"] = safetensors(1_500_000)
+    sqlite_downloads.hub.bytes_per_second = 500_000
+    started_at = time.monotonic()
+
+    row = sqlite_downloads.fetch()
+
+    seconds = time.monotonic() - started_at
+    told = sqlite_downloads.events(row.id)
+    assert [event["status"] for event in told if event["status"] != "running"] == ["queued", "ready"]
+    done = [event["num_bytes_done"] for event in told]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    assert len(told) <= seconds * 2 + 6
+
+
+def test_a_download_goes_on_when_nobody_can_be_told(sqlite_downloads: Downloads) -> None:
+    sqlite_downloads.in_session(lambda session: session.exec(text("DROP TABLE event")))
+
+    assert sqlite_downloads.fetch().status == DownloadStatus.READY

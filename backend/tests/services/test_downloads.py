@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from fixtures.downloads import REPO_ID, Downloads
+from fixtures.downloads import REPO_ID, STORE_ID, Downloads
 from mlx_hub.errors import NotFoundError, WrongStateError
 from mlx_hub.models.base import PageRequest
 from mlx_hub.models.job import Download, DownloadStatus
@@ -38,7 +39,7 @@ def test_twenty_who_ask_at_once_get_one_row(downloads: Downloads) -> None:
     async def ask(sessions: Any) -> set[UUID]:
         async def one() -> UUID:
             async with sessions.begin() as session:
-                return (await request_download(session, REPO_ID)).id
+                return (await request_download(session, REPO_ID, store_id=STORE_ID)).id
 
         return set(await asyncio.gather(*(one() for _ in range(20))))
 
@@ -154,3 +155,38 @@ def test_a_model_is_registered_once_it_is_ready(sqlite_downloads: Downloads) -> 
 
     model = _registered(sqlite_downloads, sqlite_downloads.read(download_id).model_id)
     assert (model.name, model.base_model, model.kind) == (REPO_ID, REPO_ID, "base")
+
+
+def test_a_ready_model_that_somebody_deleted_is_fetched_again(sqlite_downloads: Downloads) -> None:
+    row = sqlite_downloads.fetch()
+    trash = sqlite_downloads.folder.discard(REPO_ID, row.commit or "")
+    assert trash is not None
+
+    again = sqlite_downloads.fetch()
+
+    assert (again.id, again.status, again.attempt) == (row.id, DownloadStatus.READY, 1)
+    assert Path(again.path or "", "config.json").is_file()
+
+
+@pytest.mark.parametrize("status", [DownloadStatus.PAUSED, DownloadStatus.FAILED])
+def test_each_return_to_the_queue_is_another_attempt(sqlite_downloads: Downloads, status: DownloadStatus) -> None:
+    download_id = sqlite_downloads.request()
+    sqlite_downloads.change(download_id, status=status, machine_id="m")
+
+    row = resume(sqlite_downloads, download_id)
+
+    assert (row.status, row.attempt, row.machine_id) == (DownloadStatus.QUEUED, 1, None)
+    assert resume(sqlite_downloads, download_id).attempt == 1, "it is in the queue already"
+
+
+def test_every_change_is_told(downloads: Downloads) -> None:
+    download_id = downloads.request()
+    pause(downloads, download_id)
+    resume(downloads, download_id)
+    cancel(downloads, download_id)
+    downloads.request()
+
+    told = downloads.events(download_id)
+
+    assert [event["status"] for event in told] == ["queued", "paused", "queued", "cancelled", "queued"]
+    assert {event["id"] for event in told} == {str(download_id)}

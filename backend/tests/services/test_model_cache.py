@@ -2,18 +2,21 @@
 
 import os
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from fixtures.downloads import REPO_ID, Downloads, model_files, safetensors
+from fixtures.downloads import REPO_ID, STORE_ID, Downloads, model_files, safetensors
 from fixtures.hub import Repo
 from huggingface_hub import scan_cache_dir
-from mlx_hub.errors import InUseError, NotFoundError
+from mlx_hub.errors import InUseError, NotFoundError, WrongStateError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import Download, DownloadStatus, JobStatus, TrainingJob
+from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services import model_cache
 
 OLD, MIDDLE, RECENT, NEW = "org/old", "org/middle", "org/recent", "org/new"
@@ -116,7 +119,7 @@ def test_a_model_that_a_job_waits_for_stays(full: Downloads) -> None:
 
     assert present(full) == {OLD, RECENT, NEW}
     with pytest.raises(InUseError):
-        full.in_session(lambda session: model_cache.remove_model(session, full.folder, OLD))
+        full.in_session(lambda session: model_cache.remove_models(session, full.folder, [OLD]))
 
 
 def test_what_cannot_fit_evicts_nothing(full: Downloads) -> None:
@@ -175,17 +178,109 @@ def test_usage_counts_ready_and_unfinished(full: Downloads) -> None:
     waiting = full.request("org/waiting")
     full.change(waiting, status=DownloadStatus.PAUSED, num_bytes_done=1234)
 
-    usage = full.in_session(lambda session: model_cache.read_usage(session, full.folder, max_bytes=ROOM_FOR_THREE))
+    usage = full.in_session(lambda session: model_cache.read_usage(session, full.folder, STORE_ID, max_bytes=ROOM_FOR_THREE))
 
     on_disk = sum(path.stat().st_size for path in full.folder.root.glob("models--*/snapshots/*/*"))
     assert (usage.num_bytes, usage.num_models, usage.num_bytes_partial) == (on_disk, 3, 1234)
 
 
 def test_removing_a_model_takes_its_files(full: Downloads) -> None:
-    room = full.in_session(lambda session: model_cache.remove_model(session, full.folder, OLD))
+    trash = full.in_session(lambda session: model_cache.remove_models(session, full.folder, [OLD]))
 
-    assert room.evicted == [OLD]
+    assert len(trash) == 1
     assert present(full) == {MIDDLE, RECENT}
+
+
+def test_of_several_models_all_go_or_none(full: Downloads) -> None:
+    commit = full.read(row_id(full, MIDDLE)).commit
+    assert commit is not None
+
+    with full.folder.lease(MIDDLE, commit), pytest.raises(InUseError):
+        full.in_session(lambda session: model_cache.remove_models(session, full.folder, [OLD, MIDDLE, RECENT]))
+
+    assert present(full) == {OLD, MIDDLE, RECENT}
+    assert all(full.folder.snapshot(name, full.read(row_id(full, name)).commit or "").is_dir() for name in (OLD, MIDDLE, RECENT))
+
+
+def test_a_model_that_was_made_here_goes_too(sqlite_downloads: Downloads) -> None:
+    snapshot = _made_here(sqlite_downloads, "local/small")
+
+    trash = sqlite_downloads.in_session(
+        lambda session: model_cache.remove_models(session, sqlite_downloads.folder, ["local/small"])
+    )
+
+    assert len(trash) == 1
+    assert not snapshot.exists()
+
+
+def _made_here(downloads: Downloads, name: str) -> Path:
+    """A model in the cache that no download has brought."""
+    partial = downloads.folder.partial(name, "c" * 40)
+    partial.mkdir(parents=True)
+    (partial / "config.json").write_text("{}")
+    return downloads.folder.publish(name, "c" * 40, revision="main")
+
+
+def _leased(downloads: Downloads, base_model: str, during: Callable[[Path], object] = lambda _: None) -> tuple[Path, str | None]:
+    model = RegisteredModel(name="m", base_model=base_model)
+
+    async def work(sessions: Any) -> tuple[Path, str | None]:
+        async with model_cache.leased_snapshot(sessions, downloads.folder, model) as found:
+            during(found[0])
+            return found
+
+    return downloads.with_sessions(work)
+
+
+def test_a_lease_of_a_downloaded_model_is_its_folder_and_keeps_it(full: Downloads) -> None:
+    row = full.read(row_id(full, OLD))
+
+    def remove(_: Path) -> None:
+        with pytest.raises(InUseError), full.folder.exclusive(OLD, row.commit or ""):
+            pass
+
+    path, commit = _leased(full, OLD, remove)
+
+    assert (str(path), commit) == (row.path, row.commit)
+    used_at = full.read(row.id).last_used_at
+    assert used_at is not None
+    assert utc_now() - used_at < timedelta(minutes=1)
+
+
+def test_a_lease_of_a_model_made_here_is_what_main_names(sqlite_downloads: Downloads) -> None:
+    snapshot = _made_here(sqlite_downloads, "local/small")
+
+    assert _leased(sqlite_downloads, "local/small") == (snapshot, "c" * 40)
+
+
+def test_a_lease_of_a_folder_is_the_folder(sqlite_downloads: Downloads, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    assert _leased(sqlite_downloads, str(tmp_path)) == (tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["org/nothing", "local/nothing", "/nowhere"])
+def test_there_is_no_lease_of_what_is_not_here(sqlite_downloads: Downloads, name: str) -> None:
+    with pytest.raises(WrongStateError, match=name):
+        _leased(sqlite_downloads, name)
+
+
+def test_there_is_no_lease_of_a_model_that_somebody_deleted(sqlite_downloads: Downloads) -> None:
+    row = sqlite_downloads.fetch()
+    sqlite_downloads.folder.discard(REPO_ID, row.commit or "")
+
+    with pytest.raises(WrongStateError, match="download it"):
+        _leased(sqlite_downloads, REPO_ID)
+
+
+def test_another_stores_models_are_left_alone(full: Downloads) -> None:
+    """They lie in a folder of its own, perhaps on another machine."""
+    full.change(row_id(full, OLD), store_id="another", path="/nowhere", commit="d" * 40)
+
+    full.with_sessions(lambda sessions: model_cache.sweep(sessions, full.folder, STORE_ID))
+    full.fetch(NEW)
+
+    assert OLD in present(full)
 
 
 def test_pinning_what_is_not_there_is_not_found(sqlite_downloads: Downloads) -> None:
@@ -210,7 +305,7 @@ def test_the_sweep_takes_old_orphans_and_nothing_else(downloads: Downloads) -> N
     wanted = _partial(downloads, "org/wanted", age_seconds=day * 9)
     downloads.change(downloads.request("org/wanted"), status=DownloadStatus.PAUSED, commit="a" * 40)
 
-    removed = downloads.with_sessions(lambda sessions: model_cache.sweep(sessions, downloads.folder))
+    removed = downloads.with_sessions(lambda sessions: model_cache.sweep(sessions, downloads.folder, STORE_ID))
 
     assert removed == 1
     assert [folder.exists() for folder in (orphan, young, wanted)] == [False, True, True]
@@ -221,7 +316,7 @@ def test_the_sweep_notices_a_model_that_somebody_deleted(downloads: Downloads) -
     trash = downloads.folder.discard(REPO_ID, row.commit or "")
     assert trash is not None
 
-    downloads.with_sessions(lambda sessions: model_cache.sweep(sessions, downloads.folder))
+    downloads.with_sessions(lambda sessions: model_cache.sweep(sessions, downloads.folder, STORE_ID))
 
     assert downloads.read(row.id).status == DownloadStatus.EVICTED
     assert not trash.exists()

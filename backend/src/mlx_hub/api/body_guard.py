@@ -19,7 +19,10 @@ from mlx_hub.errors import HubError, InvalidInputError, TooLargeError
 _RECEIVE_SECONDS = 10.0
 """A JSON body that is not complete by then is cut: slow senders must not hold connections."""
 _DISCARD_SECONDS = 1.0
+_DISCARD_UPLOAD_SECONDS = 10.0
 """How long the rest of a refused body is read, so that the client sees the answer and not a reset."""
+_DISCARD_PAUSE_SECONDS = 1.0
+"""Whoever sends nothing for so long is waiting for the answer."""
 
 
 class BodyGuard:
@@ -41,7 +44,7 @@ class BodyGuard:
         try:
             capped.check_declared(headers)
             if is_upload:
-                await self._app(scope, capped, send)
+                await self._app(scope, capped, _discarding_rest(capped, receive, send))
                 return
             body = await _read_whole(capped)
             check_json(body, headers.get("content-type", ""))
@@ -49,15 +52,17 @@ class BodyGuard:
             return
         except HubError as error:
             is_unread = isinstance(error, TooLargeError)
-            await problem_response(error, scope)(scope, receive, _discarding(receive, send) if is_unread else send)
+            sender = _discarding(receive, send, seconds=_DISCARD_SECONDS) if is_unread else send
+            await problem_response(error, scope)(scope, receive, sender)
             return
         await self._app(scope, _replay(body, receive), send)
 
 
 class _CappedReceive:
-    """Raises TooLargeError from the message that goes beyond `max_bytes`."""
+    """Raises TooLargeError from the message that goes beyond `max_bytes`. `is_read` says whether nothing is left."""
 
     def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self.is_read = False
         self._receive = receive
         self._max_bytes = max_bytes
         self._num_bytes = 0
@@ -72,6 +77,7 @@ class _CappedReceive:
         self._num_bytes += len(message.get("body", b""))
         if self._num_bytes > self._max_bytes:
             raise self._too_large()
+        self.is_read = not message.get("more_body", False)
         return message
 
     def _too_large(self) -> TooLargeError:
@@ -125,7 +131,17 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _discarding(receive: Receive, send: Send) -> Send:
+def _discarding_rest(capped: _CappedReceive, receive: Receive, send: Send) -> Send:
+    """A `send` that reads what an upload's route has left, when it has not read all."""
+
+    async def send_and_discard(message: Message) -> None:
+        sender = send if capped.is_read else _discarding(receive, send, seconds=_DISCARD_UPLOAD_SECONDS)
+        await sender(message)
+
+    return send_and_discard
+
+
+def _discarding(receive: Receive, send: Send, *, seconds: float) -> Send:
     """A `send` that reads the rest of the body between the answer and its end."""
 
     async def send_and_discard(message: Message) -> None:
@@ -134,8 +150,8 @@ def _discarding(receive: Receive, send: Send) -> Send:
             return
         await send({**message, "more_body": True})
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DISCARD_SECONDS):
-                while (await receive()).get("more_body", False):
+            async with asyncio.timeout(seconds):
+                while (await asyncio.wait_for(receive(), _DISCARD_PAUSE_SECONDS)).get("more_body", False):
                     pass
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -13,8 +13,11 @@ from mlx_hub.db import Sessions
 from mlx_hub.errors import UnavailableError
 from mlx_hub.models.base import PageRequest
 from mlx_hub.observability.metrics import Metrics
+from mlx_hub.services.core_process import CoreProcesses
+from mlx_hub.services.event_stream import EventFeed
 from mlx_hub.services.hub_client import HubClient
 from mlx_hub.services.idempotency import KeyedRequest
+from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.lifecycle import Lifecycle
 from mlx_hub.services.promotions import Promotions
 
@@ -24,15 +27,19 @@ _MAX_PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that the lifespan built. `readers` makes sessions that only read."""
+    """Everything that the lifespan built. `readers` makes sessions that only read; `store_id` names the data folder."""
 
     settings: Settings
+    store_id: str
     sessions: Sessions
     readers: Sessions
     promotions: Promotions
     hub: HubClient
     metrics: Metrics
     lifecycle: Lifecycle
+    core: CoreProcesses
+    events: EventFeed
+    inference: InferenceClient
 
 
 class LifespanState(TypedDict):
@@ -71,23 +78,28 @@ def get_page(
 PageDep = Annotated[PageRequest, Depends(get_page)]
 
 
-async def get_keyed_request(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=200,
-            pattern=r"^[!-~]+$",
-            description="The same request sent again with the same key is done once and answered the same, for 24 hours.",
-        ),
-    ] = None,
-) -> KeyedRequest | None:
-    """For routes that take JSON: the body is read whole."""
+IdempotencyKeyHeader = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[!-~]+$",
+        description="The same request sent again with the same key is done once and answered the same, for 24 hours.",
+    ),
+]
+
+
+def keyed_request(request: Request, idempotency_key: str | None, content: bytes) -> KeyedRequest | None:
+    """`content` is what makes two requests of one route the same."""
     if idempotency_key is None:
         return None
-    fingerprint = hashlib.sha256(await request.body()).hexdigest()
+    fingerprint = hashlib.sha256(content).hexdigest()
     return KeyedRequest(key=idempotency_key, scope=f"{request.method} {request.url.path}", fingerprint=fingerprint)
+
+
+async def get_keyed_request(request: Request, idempotency_key: IdempotencyKeyHeader = None) -> KeyedRequest | None:
+    """For routes that take JSON: the body is read whole."""
+    return None if idempotency_key is None else keyed_request(request, idempotency_key, await request.body())
 
 
 KeyedRequestDep = Annotated[KeyedRequest | None, Depends(get_keyed_request)]

@@ -7,33 +7,41 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, ServicesDep, SessionDep
-from mlx_hub.api.downloads_schemas import CacheUsagePublic, DownloadCreate, DownloadPublic
+from mlx_hub.api.downloads_schemas import CacheUsagePublic, DownloadCreate
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.models.base import Page
 from mlx_hub.models.job import DownloadStatus
 from mlx_hub.services import downloads, model_cache
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.download_events import DownloadPublic
 from mlx_hub.services.idempotency import answer_once
 
 router = APIRouter(tags=["Downloads"])
 
 
 @router.post("/models/download", status_code=202, summary="Download a model", responses=documented_errors())
-async def download_model(body: DownloadCreate, session: SessionDep, request: KeyedRequestDep) -> DownloadPublic:
+async def download_model(
+    body: DownloadCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
+) -> DownloadPublic:
     """Fetches the weights into the model cache. Follow it with `GET /downloads/{id}`."""
 
     async def work() -> DownloadPublic:
-        return DownloadPublic.from_row(await downloads.request_download(session, body.repo_id, revision=body.revision))
+        row = await downloads.request_download(session, body.repo_id, revision=body.revision, store_id=services.store_id)
+        return DownloadPublic.from_row(row)
 
     return await answer_once(session, request, DownloadPublic, work)
 
 
 @router.post("/discover/download", status_code=202, summary="Download and register a model", responses=documented_errors())
-async def download_and_register(body: DownloadCreate, session: SessionDep, request: KeyedRequestDep) -> DownloadPublic:
+async def download_and_register(
+    body: DownloadCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
+) -> DownloadPublic:
     """The same download; when it is ready the model is registered under its name on the hub."""
 
     async def work() -> DownloadPublic:
-        row = await downloads.request_download(session, body.repo_id, revision=body.revision, registers_model=True)
+        row = await downloads.request_download(
+            session, body.repo_id, revision=body.revision, store_id=services.store_id, registers_model=True
+        )
         return DownloadPublic.from_row(row)
 
     return await answer_once(session, request, DownloadPublic, work)
@@ -56,7 +64,8 @@ async def list_downloads(
 async def get_usage(session: SessionDep, services: ServicesDep) -> CacheUsagePublic:
     """Against the quota of `MODEL_CACHE_MAX_SIZE` and the free space of the disk."""
     settings = services.settings
-    usage = await model_cache.read_usage(session, CacheFolder(settings.model_cache_dir), max_bytes=settings.model_cache_max_size)
+    folder, max_bytes = CacheFolder(settings.model_cache_dir), settings.model_cache_max_size
+    usage = await model_cache.read_usage(session, folder, services.store_id, max_bytes=max_bytes)
     return CacheUsagePublic(**asdict(usage))
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from mlx_hub.api.problems import CONTENT_TYPE, FieldProblem, problem
+from mlx_hub.core.run_config import TrainingError
 from mlx_hub.errors import (
     ConflictError,
     ForbiddenError,
@@ -52,6 +53,11 @@ async def _on_hub_error(request: Request, error: Exception) -> Response:
     if error.status >= 500:
         log.warning("request_failed", code=error.code, reason=error.message)
     return problem_response(error, request.scope)
+
+
+async def _on_training_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TrainingError)
+    return problem_response(InvalidInputError(f"{error.message} ({error.code})"), request.scope)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -104,6 +110,7 @@ async def _on_client_gone(_: Request, __: Exception) -> Response:
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HubError, _on_hub_error)
+    app.add_exception_handler(TrainingError, _on_training_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(IntegrityError, _on_conflict)

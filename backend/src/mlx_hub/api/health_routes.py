@@ -11,7 +11,16 @@ from pydantic import BaseModel
 from mlx_hub.api.deps import Services, ServicesDep
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.observability.metrics import CONTENT_TYPE
-from mlx_hub.services.health import CheckResult, check_database, check_storage, count_rows
+from mlx_hub.services.health import (
+    CheckResult,
+    check_database,
+    check_inference,
+    check_mlflow,
+    check_storage,
+    check_worker,
+    count_rows,
+    read_platform,
+)
 
 router = APIRouter(tags=["Health"])
 
@@ -21,6 +30,7 @@ VERSION = version("mlx-hub")
 class Health(BaseModel):
     status: Literal["ok", "degraded"]
     version: str
+    checks: dict[str, CheckResult]
 
 
 class Alive(BaseModel):
@@ -42,11 +52,25 @@ async def _checks(services: Services) -> dict[str, CheckResult]:
     }
 
 
+async def _checks_of_others(services: Services) -> dict[str, CheckResult]:
+    """Of what the API can do without: it takes requests, and who shall do the work is not there."""
+    settings = services.settings
+    worker, inference, mlflow = await asyncio.gather(
+        check_worker(services.readers, lease_seconds=settings.lease_seconds),
+        check_inference(services.inference, settings),
+        check_mlflow(services.readers, settings),
+    )
+    return {"worker": worker, "inference": inference, "mlflow": mlflow}
+
+
 @router.get("/health", summary="Is it well", responses=documented_errors())
 async def get_health(services: ServicesDep) -> Health:
-    """Always 200 while the process answers; `degraded` when something in `/health/ready` is not as it should be."""
-    is_ok = all(check.ok for check in (await _checks(services)).values())
-    return Health(status="ok" if is_ok else "degraded", version=VERSION)
+    """Always 200 while the process answers; `degraded` when something in `/health/ready` is not as it should be, or when
+    no worker runs, the inference server does not answer, or MLflow is more than a minute behind."""
+    own, others = await asyncio.gather(_checks(services), _checks_of_others(services))
+    checks = own | others
+    is_ok = all(check.ok for check in checks.values())
+    return Health(status="ok" if is_ok else "degraded", version=VERSION, checks=checks)
 
 
 @router.get("/health/live", summary="Is the process alive", responses=documented_errors())
@@ -73,4 +97,5 @@ async def get_readiness(response: Response, services: ServicesDep) -> Ready:
 async def get_metrics(services: ServicesDep) -> Response:
     """Text format 0.0.4."""
     services.metrics.show_rows(await count_rows(services.readers))
+    services.metrics.show_platform(await read_platform(services.readers, services.settings))
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)

@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter
 
-from mlx_hub.api import discover_routes, downloads_routes, health_routes, models_routes
+from mlx_hub.api import (
+    datasets_routes,
+    discover_routes,
+    downloads_routes,
+    events_routes,
+    health_routes,
+    models_routes,
+    system_routes,
+    tasks_routes,
+    training_routes,
+)
 
 API_PREFIX = "/api/v1"
 UPLOAD_PATHS = frozenset({f"{API_PREFIX}/datasets"})
@@ -11,7 +21,16 @@ UPLOAD_PATHS = frozenset({f"{API_PREFIX}/datasets"})
 
 def all_routes() -> APIRouter:
     router = APIRouter()
-    for module in (models_routes, discover_routes, downloads_routes):
+    for module in (
+        models_routes,
+        datasets_routes,
+        discover_routes,
+        downloads_routes,
+        tasks_routes,
+        training_routes,
+        events_routes,
+        system_routes,
+    ):
         router.include_router(module.router, prefix=API_PREFIX)
     router.include_router(health_routes.router)
     return router

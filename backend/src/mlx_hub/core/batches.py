@@ -9,16 +9,17 @@ from mlx_hub.core.data_prep import padded_width
 from mlx_hub.core.tokens import EncodedRow
 
 PAD_TOKENS = 32
-MAX_LOGITS_BYTES = 512 * 2**20
-"""More logits than this are computed in parts, and again for the gradient: a vocabulary of 150k costs 0.6 MB a token."""
-_MIN_POSITIONS = 64
+MAX_LOGITS_BYTES = 128 * 2**20
+"""More logits than this are computed in parts: a vocabulary of 150k costs 0.6 MB a token."""
+_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+"""Of a batch's positions, learned ones padded to: a new shape costs a compilation, which takes as long as a small step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`inputs` (rows, width) int32; `positions` index its flattened form, with the `targets` that follow them.
 
-    Positions are padded to few different counts, so that compiled steps are used again; padding has weight 0.
+    Positions are padded to few different counts for a width, so that compiled steps are used again; padding has weight 0.
     """
 
     inputs: np.ndarray
@@ -38,7 +39,7 @@ def make_batch(rows: Sequence[EncodedRow]) -> Batch:
         tokens[index, : len(row.tokens)] = row.tokens
         learned[index, : len(row.tokens) - 1] = row.is_learned[1:]
     places = np.flatnonzero(learned)
-    count = _padded_count(len(places))
+    count = _padded_count(len(places), learned.size)
     positions = np.zeros(count, np.int32)
     positions[: len(places)] = places
     weights = np.zeros(count, np.float32)
@@ -54,7 +55,6 @@ def batches_by_length(rows: Sequence[EncodedRow], batch_size: int) -> list[Batch
     return [make_batch(ordered[first : first + batch_size]) for first in range(0, len(ordered), batch_size)]
 
 
-def _padded_count(count: int) -> int:
-    """At most a quarter more than `count`, and four values from one power of two to the next."""
-    step = max(_MIN_POSITIONS, 2 ** (max(count, 1).bit_length() - 3))
-    return max(padded_width(count, step), _MIN_POSITIONS)
+def _padded_count(count: int, num_positions: int) -> int:
+    """The least of `_SHARES` of `num_positions`, a multiple of `PAD_TOKENS`, that holds `count`."""
+    return next(size for share in _SHARES if (size := int(share * num_positions)) >= count)

@@ -3,6 +3,7 @@
 Who writes the arrays is the trainer's business; this module needs no MLX and the worker may read with it.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -52,10 +53,16 @@ def save_checkpoint(run_dir: Path, progress: Progress, *, fingerprint: str, writ
     part = root / f"{_PART_PREFIX}{progress.step}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    write(part)
-    state = CheckpointState(progress=progress, fingerprint=fingerprint, files={file.name: _sha256(file) for file in _files(part)})
-    (part / STATE_FILE).write_bytes(msgspec.json.encode(state))
-    publish_folder(part, target)
+    try:
+        write(part)
+        files = {file.name: _sha256(file) for file in _files(part)}
+        state = CheckpointState(progress=progress, fingerprint=fingerprint, files=files)
+        (part / STATE_FILE).write_bytes(msgspec.json.encode(state))
+        publish_folder(part, target)
+    except BaseException:
+        # On a full disk the half of a checkpoint takes the room that the report on it needs.
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     return target
 
 
@@ -86,6 +93,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether that is why a file could not be written; mlx 0.32 tells a write cut short as a RuntimeError."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "[write] unable to write" in str(error).lower()
 
 
 def checkpoint_folder(run_dir: Path, step: int) -> Path:

@@ -4,7 +4,7 @@ Everything here is a pure function of the files and the seed, and nothing here n
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +13,10 @@ import numpy as np
 import orjson
 
 MAX_LINE_BYTES = 16 * 2**20
+MAX_PROBLEMS = 1000
+"""Listed with their lines; all are counted."""
+MAX_DEPTH = 200
+"""Levels of JSON in a row, as in bodies of the API."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 _WINDOW_BATCHES = 64
 """Batches that are sorted by length together: rows stay mixed while padding stays small."""
@@ -42,6 +46,8 @@ class Row:
     tools: tuple[dict[str, Any], ...] | None = None
     text: str | None = None
     file_index: int = 0
+    is_pair: bool = field(default=False, compare=False)
+    """Whether it was written as `prompt` and `completion`."""
 
     def digest(self) -> bytes:
         """Of the content, wherever the row stands and however its JSON was written."""
@@ -63,13 +69,16 @@ def read_rows(paths: Sequence[Path]) -> Iterator[Row | Problem]:
     """
     for file_index, path in enumerate(paths):
         with path.open("rb") as file:
-            for line, content in _lines(file):
-                if content is not None and not content.strip():
-                    continue
-                yield _row_or_problem(content, line, file_index)
+            for line, content in lines(file):
+                if not is_blank(content):
+                    yield row_or_problem(content, line, file_index)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+def is_blank(content: bytes | None) -> bool:
+    return content is not None and not content.strip()
+
+
+def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     """Numbered lines; None for one that is too long."""
     line = 0
     while part := file.readline(MAX_LINE_BYTES):
@@ -81,7 +90,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         yield line, content
 
 
-def _row_or_problem(content: bytes | None, line: int, file_index: int) -> Row | Problem:
+def row_or_problem(content: bytes | None, line: int, file_index: int = 0) -> Row | Problem:
+    """What one line holds; None stands for a line that is too long."""
     try:
         if content is None:
             raise _BadRowError("line_too_long", f"The line has more than {MAX_LINE_BYTES} bytes.")
@@ -99,7 +109,20 @@ def _decode(content: bytes) -> dict[str, Any]:
         raise _BadRowError(code, f"The line is not JSON in UTF-8: {error}") from error
     if not isinstance(value, dict):
         raise _BadRowError("not_an_object", "The line is not a JSON object.")
+    if content.count(b"{") + content.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise _BadRowError("too_deep", f"The JSON has more than {MAX_DEPTH} levels.")
     return value
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects, without recursion."""
+    depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+    return depth
 
 
 def parse_row(value: dict[str, Any], *, line: int, file_index: int = 0) -> Row:
@@ -110,7 +133,7 @@ def parse_row(value: dict[str, Any], *, line: int, file_index: int = 0) -> Row:
     if "prompt" in value and "completion" in value:
         prompt, completion = _non_empty(value, "prompt"), _non_empty(value, "completion")
         pair = ({"role": "user", "content": prompt}, {"role": "assistant", "content": completion})
-        return Row(line, messages=pair, tools=_tools(value.get("tools")), file_index=file_index)
+        return Row(line, messages=pair, tools=_tools(value.get("tools")), file_index=file_index, is_pair=True)
     if "text" in value:
         return Row(line, text=_non_empty(value, "text"), file_index=file_index)
     raise _BadRowError("unknown_format", "The row has neither `messages`, nor `prompt` and `completion`, nor `text`.")

@@ -19,38 +19,9 @@ from mlx_hub.core.checkpoints import write_atomically
 from mlx_hub.core.examples import Examples
 from mlx_hub.core.loss import AnswerLoss
 from mlx_hub.core.run_config import RunSpec, TrainingError
+from mlx_hub.core.run_reports import EVALUATION_FILE, EvaluationReport, Sample, Score
 from mlx_hub.core.stepper import mean_loss
 from mlx_hub.core.tokens import EncodedRow, TokenEncoder
-
-EVALUATION_FILE = "evaluation.json"
-
-
-class Score(msgspec.Struct, frozen=True):
-    """Mean loss in nats a learned token, and its exponential."""
-
-    loss: float
-    perplexity: float
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Greedy answers to one row's prompt. `line` is of the row's file."""
-
-    line: int
-    prompt: str
-    expected: str
-    base: str
-    adapter: str
-
-
-class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`evaluation.json`. Without held-out rows the training rows were used, which says less."""
-
-    is_held_out: bool
-    num_rows: int
-    num_tokens: int
-    base: Score
-    adapter: Score
-    samples: list[Sample]
 
 
 def evaluate_run(
@@ -67,7 +38,7 @@ def evaluate_run(
     model.eval()
     loss = AnswerLoss(model, encoder.vocab_size)
     base, base_answers = _measure(model, loss, batches, encoder, asked, spec.sample_tokens, check=check)
-    _load_adapter(model, run_dir / ADAPTER)
+    load_adapter(model, run_dir / ADAPTER)
     adapter, adapter_answers = _measure(model, loss, batches, encoder, asked, spec.sample_tokens, check=check)
     samples = [
         Sample(line=row.row.line, prompt=encoder.decode(tokens), expected=expected, base=before, adapter=after)
@@ -128,7 +99,7 @@ def _greedy_answer(
     return encoder.decode(answer)
 
 
-def _load_adapter(model: nn.Module, folder: Path) -> None:
+def load_adapter(model: nn.Module, folder: Path) -> None:
     try:
         load_adapters(model, str(folder))
     except (ValueError, KeyError, OSError) as error:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mlx_hub.core.data_prep import Problem, Row, read_rows, split_rows
+from mlx_hub.core.data_prep import MAX_PROBLEMS, Problem, Row, read_rows, split_rows
 from mlx_hub.core.run_config import RunSpec, TrainingError
 from mlx_hub.core.tokens import EncodedRow, TokenEncoder
 
-MAX_PROBLEMS = 1000
-"""Listed with their lines; all are counted."""
 _CHUNK_ROWS = 512
 
 
@@ -29,6 +27,8 @@ class Examples:
     num_dropped: int = 0
     num_truncated: int = 0
     num_cut_tokens: int = 0
+    is_partial: bool = False
+    """Whether there are more rows than were read."""
 
     def train_lengths(self) -> np.ndarray:
         return np.array([len(row.tokens) for row in self.train], np.int64)
@@ -39,11 +39,15 @@ class Examples:
             self.problems.append(problem)
 
 
+class EnoughRowsError(Exception):
+    """Raised by a `check` to go on with the rows that are read, as if the files ended there."""
+
+
 def prepare_examples(spec: RunSpec, encoder: TokenEncoder, *, check: Callable[[], None] = lambda: None) -> Examples:
     """Read, encode and split the run's files. Rows that cannot be used are dropped and noted.
 
-    `check` runs between chunks of rows and may raise to stop. Raises TrainingError `bad_dataset` for a file that cannot
-    be read.
+    `check` runs between chunks of rows and may raise to stop; with EnoughRowsError what is read is what there is. Raises
+    TrainingError `bad_dataset` for a file that cannot be read.
     """
     examples = Examples()
     config = spec.config
@@ -81,6 +85,8 @@ def _encode_files(
             check()
             examples.num_rows += len(chunk)
             yield from _encode_chunk(chunk, encoder, examples)
+    except EnoughRowsError:
+        examples.is_partial = True
     except OSError as error:
         raise TrainingError("bad_dataset", f"The dataset cannot be read: {error}") from error
 

@@ -45,18 +45,35 @@ class AnswerLoss:
         if self._tap is None:
             logits = model(inputs)
             return _weighted_sum(logits.reshape(-1, logits.shape[-1])[positions], targets, weights)
-        hidden = self._tap.hidden_states(model, inputs)
-        hidden = hidden.reshape(-1, hidden.shape[-1])[positions]
-        count = positions.shape[0]
-        if count <= self._max_positions:
-            return _weighted_sum(self._tap.logits(model, hidden), targets, weights)
-        part_loss = mx.checkpoint(partial(self._part_loss, model))
-        cuts = [slice(first, first + self._max_positions) for first in range(0, count, self._max_positions)]
-        return mx.stack([part_loss(hidden[cut], targets[cut], weights[cut]) for cut in cuts]).sum()
+        hidden = self._tap.hidden_states(model, inputs, positions)
+        parts = [_head_loss(self._tap, model, hidden[cut], targets[cut], weights[cut]) for cut in self._cuts(positions)]
+        return mx.stack(parts).sum()
 
-    def _part_loss(self, model: nn.Module, hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
-        assert self._tap is not None
-        return _weighted_sum(self._tap.logits(model, hidden), targets, weights)
+    def for_training(
+        self, model: nn.Module, inputs: mx.array, positions: mx.array, targets: mx.array, weights: mx.array
+    ) -> mx.array:
+        """The same sum, to be differentiated: logits in parts are neither kept for the gradient nor computed twice.
+
+        What follows the backbone must be frozen, as the gradient is that of the hidden states.
+        """
+        cuts = self._cuts(positions)
+        if self._tap is None or len(cuts) == 1:
+            return self(model, inputs, positions, targets, weights)
+        hidden = self._tap.hidden_states(model, inputs, positions)
+        fixed = mx.stop_gradient(hidden)
+        loss_and_gradient = mx.value_and_grad(partial(_head_loss, self._tap, model))
+        total, gradients = mx.array(0.0), list[mx.array]()
+        for cut in cuts:
+            # MLX would else work on many parts at once, and hold the logits of each.
+            part = mx.depends([fixed[cut]], [total, *gradients[-1:]])[0]
+            loss, gradient = loss_and_gradient(part, targets[cut], weights[cut])
+            total += loss
+            gradients.append(gradient)
+        # The last term is zero; its derivative is the gradient that was made with the losses.
+        return mx.stop_gradient(total) + ((hidden - fixed) * mx.stop_gradient(mx.concatenate(gradients))).sum()
+
+    def _cuts(self, positions: mx.array) -> list[slice]:
+        return [slice(first, first + self._max_positions) for first in range(0, positions.shape[0], self._max_positions)]
 
 
 def batch_arrays(batch: Batch, *, scale: float = 1.0) -> tuple[mx.array, mx.array, mx.array, mx.array]:
@@ -90,21 +107,22 @@ class _Tap:
     def remove(self) -> None:
         self._backbone.__class__ = self._original
 
-    def hidden_states(self, model: nn.Module, inputs: mx.array) -> mx.array:
-        """Of shape (rows, width, dimensions)."""
+    def hidden_states(self, model: nn.Module, inputs: mx.array, positions: mx.array) -> mx.array:
+        """Of shape (positions, dimensions)."""
         self._taken = []
         try:
             model(inputs)
             (hidden,) = self._taken
         finally:
             self._taken = None
-        return hidden
+        return hidden.reshape(-1, hidden.shape[-1])[positions]
 
     def logits(self, model: nn.Module, hidden: mx.array) -> mx.array:
         """Logits (positions, vocabulary) of hidden states (positions, dimensions)."""
         self._given = hidden[None]
         try:
-            return model(mx.zeros((1, hidden.shape[0]), mx.int32))[0]
+            # Indexing would do, but its gradient copies the logits.
+            return model(mx.zeros((1, hidden.shape[0]), mx.int32)).squeeze(0)
         finally:
             self._given = None
 
@@ -115,14 +133,17 @@ def _is_exact(model: nn.Module, tap: _Tap) -> bool:
     expected = model(inputs)
     expected = expected.reshape(-1, expected.shape[-1])[picked].astype(mx.float32)
     try:
-        hidden = tap.hidden_states(model, inputs)
-        found = tap.logits(model, hidden.reshape(-1, hidden.shape[-1])[picked]).astype(mx.float32)
+        found = tap.logits(model, tap.hidden_states(model, inputs, picked)).astype(mx.float32)
     # A model that is built otherwise fails in its own way; it then gets the plain loss.
     except Exception:
         return False
     if found.shape != expected.shape:
         return False
     return bool(mx.abs(found - expected).max() <= _TOLERANCE * mx.maximum(mx.abs(expected).max(), 1e-6))
+
+
+def _head_loss(tap: _Tap, model: nn.Module, hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
+    return _weighted_sum(tap.logits(model, hidden), targets, weights)
 
 
 def _weighted_sum(logits: mx.array, targets: mx.array, weights: mx.array) -> mx.array:

@@ -19,6 +19,8 @@ _ADAPTER_VALUE_BYTES = 4
 """LoRA weights are float32 whatever the base is."""
 # Found by measuring peaks of qwen3 models with 2 to 8 layers and 64 to 640 tokens on MLX's CPU build; compiled steps need less.
 _LOGITS_COPIES = 5
+_PARTS_AT_ONCE = 3
+"""MLX allocates ahead of what it has computed, so logits of several parts lie in memory together."""
 _ACTIVATION_COPIES = 1.5
 _SCORE_COPIES = 2
 _HALF_BYTES, _FULL_BYTES = 2, 4
@@ -96,7 +98,7 @@ def _activation_bytes(model: ModelFiles, config: TrainingConfig, linears: list[_
 def _logits_bytes(model: ModelFiles, config: TrainingConfig, width: int) -> int:
     """The trainer computes logits in parts once they exceed a bound."""
     whole = config.batch_size * width * (model.vocab_size or 0) * _FULL_BYTES
-    return min(whole, MAX_LOGITS_BYTES) * _LOGITS_COPIES
+    return min(whole, _PARTS_AT_ONCE * MAX_LOGITS_BYTES) * _LOGITS_COPIES
 
 
 def _num_adapter_values(linears: list[_Linear], config: TrainingConfig) -> int:

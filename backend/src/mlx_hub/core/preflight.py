@@ -1,10 +1,11 @@
 """What a run would do, before it is started: unusable rows with their lines, lengths, steps, and memory.
 
-It reads and encodes the whole dataset, which takes minutes for a large one, and runs the model's chat template: call it
-in a process of its own. Needs no MLX.
+It reads and encodes the dataset, which takes minutes for a large one unless the time is limited, and runs the model's chat
+template: call it in a process of its own. Needs no MLX.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,11 +13,30 @@ import numpy as np
 
 from mlx_hub.core.batches import PAD_TOKENS
 from mlx_hub.core.data_prep import BatchPlan, Problem
-from mlx_hub.core.examples import MAX_PROBLEMS, Examples, prepare_examples, refuse_unusable
+from mlx_hub.core.examples import MAX_PROBLEMS, EnoughRowsError, Examples, prepare_examples, refuse_unusable
 from mlx_hub.core.memory_estimate import MemoryEstimate, estimate_memory
 from mlx_hub.core.model_files import ModelFiles, read_model_files
 from mlx_hub.core.run_config import RunSpec, TrainingConfig, TrainingError
 from mlx_hub.core.tokens import EncodedRow, TokenEncoder
+
+_MAX_DROPPED_SHARE = 0.5
+"""Who loses more rows than that has the wrong dataset or the wrong model."""
+_MAX_NAMED_LINES = 10
+_MEANINGS = {
+    "truncated": "are longer than max_seq_length and lose their end",
+    "duplicate": "stand in the dataset before",
+    "empty_mask": "have no answer to learn within max_seq_length and are left out",
+    "template_error": "cannot be formatted by the model's chat template and are left out",
+}
+
+
+class RunWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to look at before the run; `lines` are the first it is about."""
+
+    code: str
+    message: str
+    count: int
+    lines: list[int]
 
 
 class LengthStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +51,15 @@ class LengthStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreflightReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`refusal` says why the run cannot start; `problems` holds the first of those counted, in the order of lines."""
+    """`refusal` says why the run cannot start; `problems` holds the first of those counted, in the order of lines.
+
+    When `is_partial`, the time was over before the rows were: all counts are of the rows read.
+    """
 
     refusal_code: str | None
     refusal: str | None
+    is_partial: bool
+    warnings: list[RunWarning]
     num_rows: int
     num_train_rows: int
     num_held_out_rows: int
@@ -50,12 +75,15 @@ class PreflightReport(msgspec.Struct, frozen=True, kw_only=True):
     total_memory_bytes: int
 
 
-def run_preflight(spec: RunSpec) -> PreflightReport:
-    """Report on a run. Raises TrainingError for a model, tokenizer or dataset that cannot be read at all."""
+def run_preflight(spec: RunSpec, max_seconds: float | None = None) -> PreflightReport:
+    """Report on a run, after `max_seconds` on the rows read by then.
+
+    Raises TrainingError for a model, tokenizer or dataset that cannot be read at all.
+    """
     model = read_model_files(Path(spec.model_path))
     config = spec.config
     encoder = TokenEncoder(model, max_seq_length=config.max_seq_length, mask_prompt=config.mask_prompt)
-    examples = prepare_examples(spec, encoder)
+    examples = prepare_examples(spec, encoder, check=_until(max_seconds))
     _note_duplicates(examples)
     return _report(model, config, examples, _refusal(examples))
 
@@ -67,6 +95,8 @@ def _report(model: ModelFiles, config: TrainingConfig, examples: Examples, refus
     return PreflightReport(
         refusal_code=refusal.code if refusal else None,
         refusal=refusal.message if refusal else None,
+        is_partial=examples.is_partial,
+        warnings=_warnings(examples),
         num_rows=examples.num_rows,
         num_train_rows=len(examples.train),
         num_held_out_rows=len(examples.held_out),
@@ -93,12 +123,41 @@ def length_statistics(rows: Sequence[EncodedRow]) -> LengthStatistics:
     return LengthStatistics(p50=p50, p95=p95, p99=p99, max=int(lengths.max()), total=int(lengths.sum()), learned=learned)
 
 
+def _until(max_seconds: float | None) -> Callable[[], None]:
+    deadline = float("inf") if max_seconds is None else time.monotonic() + max_seconds
+
+    def check() -> None:
+        if time.monotonic() > deadline:
+            raise EnoughRowsError
+
+    return check
+
+
 def _refusal(examples: Examples) -> TrainingError | None:
     try:
         refuse_unusable(examples)
     except TrainingError as error:
         return error
+    if examples.num_dropped > examples.num_rows * _MAX_DROPPED_SHARE:
+        lines = sorted(problem.line for problem in examples.problems)[:_MAX_NAMED_LINES]
+        message = f"{examples.num_dropped} of {examples.num_rows} rows cannot be used, the first in line {lines[0]}."
+        return TrainingError("too_many_bad_rows", message)
     return None
+
+
+def _warnings(examples: Examples) -> list[RunWarning]:
+    lines: dict[str, list[int]] = {}
+    for problem in examples.problems:
+        lines.setdefault(problem.code, []).append(problem.line)
+    return [
+        RunWarning(
+            code=code,
+            message=f"{count} rows {_MEANINGS.get(code, 'cannot be used and are left out')}.",
+            count=count,
+            lines=sorted(lines.get(code, []))[:_MAX_NAMED_LINES],
+        )
+        for code, count in examples.problem_counts.most_common()
+    ]
 
 
 def _note_duplicates(examples: Examples) -> None:

@@ -13,10 +13,18 @@ import msgspec
 import psutil
 
 from mlx_hub.core.run_config import TrainingError
+from mlx_hub.core.stopping import StopRequest
 
 METRICS_FILE, HEARTBEAT_FILE, EXIT_FILE, LOCK_FILE = "metrics.jsonl", "heartbeat", "exit.json", "lock"
 HEARTBEAT_SECONDS = 1.0
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
+LOCKED_EXIT_CODE = 4
+"""Refused: another trainer holds the folder."""
+DISK_FULL_EXIT_CODE = 5
+"""The disk has no room even for the exit report."""
+
+Mode = Literal["train", "probe", "evaluate"]
+EXIT_FILES: dict[Mode, str] = {"train": EXIT_FILE, "probe": "probe-exit.json", "evaluate": "evaluate-exit.json"}
 
 
 class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +47,19 @@ class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """Which process trains (a pid alone may be used again by another), its step, and when it said so (Unix seconds)."""
+    """Which process works (a pid alone may be used again by another) and at what, its step, when it said so (Unix seconds).
+
+    `num_checks` counts the safe points that the work has passed, between batches for example: it stands still when the
+    work hangs, while the thread that writes this may live on.
+    """
 
     pid: int
     create_time: float
     step: int
     t: float
+    mode: Mode = "train"
+    num_steps: int = 0
+    num_checks: int = 0
 
 
 def read_exit(run_dir: Path, *, exit_file: str = EXIT_FILE) -> ExitReport | None:
@@ -72,10 +87,13 @@ def is_running(heartbeat: Heartbeat) -> bool:
 
 
 class HeartbeatWriter:
-    """Writes the heartbeat from a thread of its own; `step` is set by the training thread."""
+    """Writes the heartbeat from a thread of its own; `step` and `num_steps` are set by the training thread."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, *, mode: Mode = "train", stop: StopRequest | None = None) -> None:
         self.step = 0
+        self.num_steps = 0
+        self._mode: Mode = mode
+        self._stop = stop
         self._path = run_dir / HEARTBEAT_FILE
         self._create_time = psutil.Process().create_time()
         self._stopped = threading.Event()
@@ -96,7 +114,15 @@ class HeartbeatWriter:
             self._write()
 
     def _write(self) -> None:
-        beat = Heartbeat(pid=os.getpid(), create_time=self._create_time, step=self.step, t=time.time())
+        beat = Heartbeat(
+            pid=os.getpid(),
+            create_time=self._create_time,
+            step=self.step,
+            t=time.time(),
+            mode=self._mode,
+            num_steps=self.num_steps,
+            num_checks=self._stop.num_checks if self._stop else 0,
+        )
         part = self._path.with_name(f".{self._path.name}.part")
         try:
             part.write_bytes(msgspec.json.encode(beat))

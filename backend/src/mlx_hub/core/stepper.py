@@ -71,7 +71,8 @@ class Stepper:
 
     def is_finite(self) -> bool:
         """Whether every trained weight is a number."""
-        return all(mx.isfinite(weights).all().item() for weights in trainable_weights(self.model).values())
+        flags = [mx.isfinite(weights).all() for weights in trainable_weights(self.model).values()]
+        return bool(mx.stack(flags).all())
 
     def save(self, folder: Path) -> None:
         """Write the trained weights and the optimiser's state."""
@@ -88,7 +89,7 @@ class Stepper:
         self._update = self._compiled_update()
 
     def _compiled_update(self) -> Callable[..., Any]:
-        loss_and_gradients = nn.value_and_grad(self.model, partial(self._loss, self.model))
+        loss_and_gradients = nn.value_and_grad(self.model, partial(self._loss.for_training, self.model))
         state = [self.model.state, self._optimizer.state, mx.random.state]
         max_norm = self._config.max_grad_norm or float("inf")
 

@@ -13,6 +13,8 @@ class StopRequest:
     """Set by signals, which only the main thread may `listen` for."""
 
     def __init__(self) -> None:
+        self.num_checks = 0
+        """Safe points passed, which shows that the work goes on."""
         self._is_set = threading.Event()
 
     def listen(self) -> None:
@@ -20,7 +22,8 @@ class StopRequest:
             signal.signal(number, self._on_signal)
 
     def check(self) -> None:
-        """Raises StopRequestedError once a stop was asked for."""
+        """A safe point. Raises StopRequestedError once a stop was asked for."""
+        self.num_checks += 1
         if self._is_set.is_set():
             raise StopRequestedError
 

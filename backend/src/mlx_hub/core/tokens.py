@@ -18,6 +18,7 @@ from mlx_hub.core.run_config import TrainingError
 _VARIANTS = ("q-q", "7.7")
 """Two answers that differ in their first and their last character: a real answer differs from one of them at once."""
 _MAX_END_MARK_TOKENS = 3
+_MAX_TOKENS_OF_CHARACTER = 4
 
 Span = tuple[int, int]
 
@@ -77,6 +78,20 @@ class TokenEncoder:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(token_ids))
+
+    def pieces(self, token_ids: Sequence[int]) -> list[str]:
+        """The text of each token, so that all together are the whole; a token that only begins a character has none."""
+        pieces: list[str] = []
+        # Decoders write a token otherwise at the start, so each is decoded behind the one before it.
+        start, done = 0, 0
+        for end in range(1, len(token_ids) + 1):
+            known, text = self.decode(token_ids[start:done]), self.decode(token_ids[start:end])
+            if text.endswith("\ufffd") and end < len(token_ids) and end - done < _MAX_TOKENS_OF_CHARACTER:
+                pieces.append("")
+                continue
+            pieces.append(text[len(known) :])
+            start, done = done, end
+        return pieces
 
     def _render(self, row: Row) -> "_Rendering | Problem":
         if row.text is not None:

@@ -1,11 +1,14 @@
 """The trainer process: `python -m mlx_hub.core.train RUN_DIR [--probe | --evaluate]`.
 
 It reads `run.json` and answers with files alone: `metrics.jsonl`, `ckpt/`, `heartbeat`, `adapter/`, and `exit.json` last. Exit
-status: 0 completed, 1 failed, 3 cancelled by SIGTERM, 4 refused because another trainer holds the folder. The other two modes
-end with `probe-exit.json` and `evaluate-exit.json` instead, and leave a run's own report alone.
+status: 0 completed, 1 failed, 3 cancelled by SIGTERM, 4 refused because another trainer holds the folder, 5 failed on a disk
+without room for the report. The other two modes end with `probe-exit.json` and `evaluate-exit.json` instead, and leave a run's
+own report alone. SIGUSR1 writes the stacks of all threads to stderr.
 """
 
 import argparse
+import faulthandler
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,41 +18,39 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 import msgspec
+import psutil
 import structlog
 from mlx_lm.utils import load_model, maybe_set_recommended_wired_limit
 
 from mlx_hub.core.adapters import adapter_config
 from mlx_hub.core.batches import make_batch
-from mlx_hub.core.checkpoints import write_atomically
-from mlx_hub.core.evaluate import EVALUATION_FILE, evaluate_run
+from mlx_hub.core.checkpoints import is_disk_full, write_atomically
+from mlx_hub.core.evaluate import evaluate_run
 from mlx_hub.core.examples import Examples, prepare_examples, refuse_unusable
 from mlx_hub.core.lora import make_trainable
 from mlx_hub.core.model_files import ModelFiles, read_model_files
 from mlx_hub.core.run_config import RunSpec, TrainingError, read_run
-from mlx_hub.core.run_files import EXIT_CODES, EXIT_FILE, ExitReport, HeartbeatWriter, run_lock
+from mlx_hub.core.run_files import (
+    DISK_FULL_EXIT_CODE,
+    EXIT_CODES,
+    EXIT_FILES,
+    LOCKED_EXIT_CODE,
+    ExitReport,
+    HeartbeatWriter,
+    Mode,
+    run_lock,
+)
+from mlx_hub.core.run_reports import EVALUATION_FILE, PROBE_FILE, ProbeReport
 from mlx_hub.core.stepper import Stepper
 from mlx_hub.core.stopping import StopRequest, StopRequestedError
 from mlx_hub.core.tokens import TokenEncoder
 from mlx_hub.core.trainer import Trainer, run_fingerprint
 
-PROBE_FILE = "probe.json"
-PROBE_EXIT_FILE, EVALUATE_EXIT_FILE = "probe-exit.json", "evaluate-exit.json"
-LOCKED_EXIT_CODE = 4
 _PROBE_STEPS = 2
 _CACHE_BYTES = 2 * 2**30
 """Of freed buffers that MLX keeps: batches differ in shape, so without a bound it would keep many that never fit again."""
 
 log = structlog.get_logger(__name__)
-
-
-class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`probe.json`: what `_PROBE_STEPS` real steps on the longest batch took. Seconds are of the last step."""
-
-    peak_memory_bytes: int
-    seconds_per_step: float
-    num_rows: int
-    num_tokens: int
-    needs_all_logits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +74,30 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", type=Path)
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--probe", action="store_true", help=f"measure the memory of two steps and write {PROBE_FILE}")
-    mode.add_argument("--evaluate", action="store_true", help=f"compare base and adapter and write {EVALUATION_FILE}")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--probe", action="store_true", help=f"measure the memory of two steps and write {PROBE_FILE}")
+    modes.add_argument("--evaluate", action="store_true", help=f"compare base and adapter and write {EVALUATION_FILE}")
     options = parser.parse_args(arguments)
+    mode: Mode = "probe" if options.probe else "evaluate" if options.evaluate else "train"
     stop = StopRequest()
     stop.listen()
     try:
         with run_lock(options.run_dir):
-            job = _Job(options.run_dir, stop, HeartbeatWriter(options.run_dir))
-            if options.probe:
-                report = _run(job, _probe, exit_file=PROBE_EXIT_FILE)
-            elif options.evaluate:
-                report = _run(job, _evaluate, exit_file=EVALUATE_EXIT_FILE)
-            else:
-                report = _run(job, _train, exit_file=EXIT_FILE)
+            job = _Job(options.run_dir, stop, HeartbeatWriter(options.run_dir, mode=mode, stop=stop))
+            report = _run(job, _WORK[mode], exit_file=EXIT_FILES[mode])
     except TrainingError as error:
         log.warning("training_refused", code=error.code, reason=error.message)
         return LOCKED_EXIT_CODE
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        log.error("disk_full", reason=str(error))
+        return DISK_FULL_EXIT_CODE
     return EXIT_CODES[report.status]
 
 
 def _run(job: _Job, work: Callable[[_Job], ExitReport], *, exit_file: str) -> ExitReport:
-    """Run `work` with a heartbeat, and say in the exit file how it ended."""
+    """Run `work` with a heartbeat, and say in the exit file how it ended. Raises OSError when that cannot be written."""
     (job.run_dir / exit_file).unlink(missing_ok=True)
     job.heartbeat.start()
     try:
@@ -158,6 +160,7 @@ def _probe(job: _Job) -> ExitReport:
         num_rows=len(longest),
         num_tokens=len(longest[0].tokens),
         needs_all_logits=stepper.needs_all_logits,
+        device_memory_bytes=_device_memory_bytes(),
     )
     write_atomically(job.run_dir / PROBE_FILE, msgspec.json.encode(report))
     return ExitReport(status="completed")
@@ -183,7 +186,8 @@ def _load(job: _Job) -> _Loaded:
 
 def _load_model(files: ModelFiles) -> nn.Module:
     maybe_set_recommended_wired_limit()
-    mx.set_cache_limit(_CACHE_BYTES)
+    # Where MLX keeps less by itself, as on a CPU, more would only make the process larger.
+    mx.set_cache_limit(min(_CACHE_BYTES, mx.set_cache_limit(_CACHE_BYTES)))
     try:
         model, _ = load_model(files.path)
     except (ValueError, OSError, KeyError, TypeError) as error:
@@ -191,15 +195,29 @@ def _load_model(files: ModelFiles) -> nn.Module:
     return model
 
 
+def _device_memory_bytes() -> int:
+    """What a run may fill: the GPU's working set on Metal, the card's memory on CUDA, else the machine's."""
+    info = mx.device_info()
+    for key in ("max_recommended_working_set_size", "total_memory"):
+        if isinstance(size := info.get(key), int) and size > 0:
+            return size
+    return psutil.virtual_memory().total
+
+
 def _crash_code(error: Exception) -> str:
     """Sorts the errors of MLX, which are all RuntimeErrors, by their wording (mlx 0.32)."""
     text = str(error).lower()
-    if "memory" in text or "malloc" in text:
+    if is_disk_full(error):
+        return "storage_full"
+    if isinstance(error, MemoryError) or "memory" in text or "malloc" in text:
         return "out_of_memory"
     if "impactinginteractivity" in text:
         return "gpu_watchdog"
     return "internal_error"
 
 
+_WORK: dict[Mode, Callable[[_Job], ExitReport]] = {"train": _train, "probe": _probe, "evaluate": _evaluate}
+
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     sys.exit(main())

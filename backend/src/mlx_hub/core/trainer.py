@@ -16,7 +16,14 @@ import structlog
 
 from mlx_hub.core.adapters import publish_adapter
 from mlx_hub.core.batches import Batch, batches_by_length, make_batch
-from mlx_hub.core.checkpoints import Progress, checkpoint_folder, newest_checkpoint, prune_checkpoints, save_checkpoint
+from mlx_hub.core.checkpoints import (
+    Progress,
+    checkpoint_folder,
+    is_disk_full,
+    newest_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from mlx_hub.core.data_prep import BatchPlan
 from mlx_hub.core.examples import Examples
 from mlx_hub.core.run_config import TrainingConfig, TrainingError
@@ -63,6 +70,7 @@ class Trainer:
         self._progress = Progress()
         self._saved_step = 0
         self.num_steps = config.steps or config.epochs * self._plan.steps_per_epoch
+        heartbeat.num_steps = self.num_steps
         self._metrics = MetricsLog(run_dir, last_step=self._restore())
 
     @property
@@ -176,7 +184,8 @@ class Trainer:
             save_checkpoint(self._run_dir, self._progress, fingerprint=self._fingerprint, write=self._stepper.save)
         # MLX reports a file that it cannot write as a RuntimeError.
         except (OSError, RuntimeError) as error:
-            raise TrainingError("checkpoint_failed", f"The checkpoint of step {self.step} cannot be written: {error}") from error
+            code = "storage_full" if is_disk_full(error) else "checkpoint_failed"
+            raise TrainingError(code, f"The checkpoint of step {self.step} cannot be written: {error}") from error
         self._saved_step = self.step
         prune_checkpoints(self._run_dir, keep=self._config.keep_checkpoints, best_step=self._progress.best_step)
 

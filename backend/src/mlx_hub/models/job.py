@@ -187,7 +187,10 @@ class Event(Table, table=True):
 
 
 class Outbox(Table, table=True):
-    """What MLflow still has to be told; rows go when it has confirmed."""
+    """What MLflow still has to be told; rows go when it has confirmed.
+
+    One that it refuses for good is set aside with its reason, so that the others get through.
+    """
 
     __tablename__: ClassVar[Any] = "outbox"
 
@@ -196,6 +199,23 @@ class Outbox(Table, table=True):
     subject_id: str = Field(max_length=64)
     payload: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
+    set_aside_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    error: str | None = Field(default=None, max_length=2000)
+
+
+class MirrorState(Table, table=True):
+    """How far MLflow follows: one row, with the lease of the worker that tells it. `uri` has no password."""
+
+    __tablename__: ClassVar[Any] = "mirror"
+
+    name: str = Field(max_length=32, primary_key=True)
+    holder: str = Field(max_length=128)
+    lease_until: datetime = Field(sa_column=time_column())
+    uri: str = Field(max_length=2000)
+    told_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
+    error: str | None = Field(default=None, max_length=2000)
+    """Why MLflow could not be told; None while it answers."""
+    error_at: datetime | None = Field(default=None, sa_column=time_column(nullable=True))
 
 
 class Machine(Table, table=True):

@@ -18,6 +18,15 @@ class RowCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class PlatformCount:
+    """How many workers are alive, and how far MLflow is behind."""
+
+    num_machines_alive: int
+    num_mlflow_rows: int
+    mlflow_seconds_behind: float
+
+
 class Metrics:
     """Everything the API process counts; used on the event loop only."""
 
@@ -36,6 +45,14 @@ class Metrics:
         self.in_flight = Gauge("mlx_hub_http_requests_in_flight", "HTTP requests being answered.", registry=self._registry)
         self._database_up = Gauge("mlx_hub_database_up", "1 when the database answered the scrape.", registry=self._registry)
         self._rows = Gauge("mlx_hub_rows", "Rows by table and state.", ["table", "state"], registry=self._registry)
+        self.event_listeners = Gauge("mlx_hub_event_listeners", "Clients of the event stream.", registry=self._registry)
+        self.events_sent = Counter("mlx_hub_events_sent", "Events sent to clients.", ["kind"], registry=self._registry)
+        self.event_resets = Counter("mlx_hub_event_resets", "Clients that must fetch all anew.", registry=self._registry)
+        self._machines = Gauge("mlx_hub_machines_alive", "Machines with a worker.", registry=self._registry)
+        self._mlflow_rows = Gauge("mlx_hub_mlflow_pending_rows", "What MLflow has still to be told.", registry=self._registry)
+        self._mlflow_behind = Gauge(
+            "mlx_hub_mlflow_behind_seconds", "Age of the oldest thing that MLflow does not know.", registry=self._registry
+        )
 
     def show_rows(self, counts: Iterable[RowCount] | None) -> None:
         """Sets what the next scrape shows of the database; None when that did not answer."""
@@ -43,6 +60,13 @@ class Metrics:
         self._rows.clear()
         for count in counts or ():
             self._rows.labels(count.table, count.state).set(count.count)
+
+    def show_platform(self, count: PlatformCount | None) -> None:
+        """None, when the database did not answer, leaves what was known."""
+        if count is not None:
+            self._machines.set(count.num_machines_alive)
+            self._mlflow_rows.set(count.num_mlflow_rows)
+            self._mlflow_behind.set(count.mlflow_seconds_behind)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

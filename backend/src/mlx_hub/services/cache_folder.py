@@ -86,6 +86,14 @@ class CacheFolder:
         temporary.write_text(commit)
         temporary.rename(ref)
 
+    def read_ref(self, repo_id: str, revision: str) -> str | None:
+        """The commit that a branch or tag names; None when it names none."""
+        try:
+            commit = (self.root / _folder_name(repo_id) / "refs" / revision).read_text().strip()
+        except OSError:
+            return None
+        return commit if _REF.fullmatch(commit) else None
+
     def discard(self, repo_id: str, commit: str) -> Path | None:
         """Take a snapshot away by one rename; what it returns is to be deleted. None when there is no snapshot.
 

@@ -2,24 +2,29 @@
 
 import asyncio
 import errno
+import shutil
 import time
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy import func
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, update
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from mlx_hub.db import Sessions
+from mlx_hub.db import Sessions, is_away
 from mlx_hub.errors import HubError, InUseError, StorageFullError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Download, DownloadStatus
 from mlx_hub.services import model_cache
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.download_events import publish_download
 from mlx_hub.services.download_plan import DownloadPlan, PlannedFile, plan_download
 from mlx_hub.services.downloads import read_download, register_model
 from mlx_hub.services.file_fetch import FileSource, Retries, bytes_on_disk, fetch_file, retrying
@@ -31,38 +36,58 @@ REPORT_SECONDS = 0.5
 NUM_PARALLEL_FILES = 4
 _RATE_SECONDS = 10.0
 _LOCK_POLL_SECONDS = 0.5
+_GONE = "gone"
+"""Instead of a wish: the row has gone on to another attempt."""
 
 log = structlog.get_logger(__name__)
 
 
+async def _nothing_served() -> frozenset[str]:
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class DownloadContext:
-    """What a worker process has for all its downloads. `served` are models that the inference server holds now."""
+    """What a worker process has for all its downloads. `served` tells which models the inference server holds now."""
 
     sessions: Sessions
     hub: HubClient
     folder: CacheFolder
     max_cache_bytes: int
+    machine_id: str
     retries: Retries = field(default_factory=Retries)
-    served: frozenset[str] = frozenset()
+    served: Callable[[], Awaitable[frozenset[str]]] = _nothing_served
 
 
-async def run_download(context: DownloadContext, download_id: UUID) -> DownloadStatus:
-    """Bring the download to an end, or to a pause, and say which. What went wrong is in the row, not raised.
+async def run_download(context: DownloadContext, download_id: UUID, attempt: int) -> None:
+    """Bring this attempt at the download to an end, or to a pause. What went wrong is in the row, not raised.
 
-    May be called for a row that another process was running when it died. Cancelled (the worker stops), it leaves the
-    row as running, to be run again. Raises NotFoundError, and what the database raises.
+    May be called for a row that another process was running when it died; does nothing for a row that has gone on to
+    another attempt or state. Cancelled (the worker stops), it leaves the row as running, to be run again. Raises what
+    the database raises.
     """
+    started = {
+        "status": DownloadStatus.RUNNING,
+        "machine_id": context.machine_id,
+        "started_at": func.coalesce(col(Download.started_at), utc_now()),
+    }
+    statuses = (DownloadStatus.QUEUED, DownloadStatus.RUNNING)
     async with context.sessions.begin() as session:
-        await session.exec(
-            update(Download)
-            .where(col(Download.id) == download_id, col(Download.status) == DownloadStatus.QUEUED)
-            .values(status=DownloadStatus.RUNNING, started_at=utc_now())
-        )
-        download = await read_download(session, download_id)
-    if download.status != DownloadStatus.RUNNING:
-        return DownloadStatus(download.status)
-    return await _Run(context, download).run()
+        row = await _update(session, download_id, attempt, statuses, started)
+        if row is None:
+            return
+        await publish_download(session, row)
+    await _Run(context, row).run()
+
+
+async def _update(
+    session: AsyncSession, download_id: UUID, attempt: int, statuses: Collection[str], values: dict[str, Any], *also: Any
+) -> Download | None:
+    """The row after the change. None when the attempt is no longer in one of `statuses`."""
+    is_here = (col(Download.id) == download_id, col(Download.attempt) == attempt, col(Download.status).in_(statuses), *also)
+    if not (await session.exec(update(Download).where(*is_here).values(**values))).rowcount:
+        return None
+    return await read_download(session, download_id)
 
 
 class _Run:
@@ -72,13 +97,21 @@ class _Run:
         self._context = context
         self._folder = context.folder
         self._id = download.id
+        self._attempt = download.attempt
         self._repo_id = download.repo_id
         self._revision = download.revision
         self._num_bytes: dict[str, int] = {}
         self._rate = _Rate()
+        self._told: dict[str, Any] = {}
         self._log = log.bind(download_id=str(download.id), model=download.repo_id)
 
-    async def run(self) -> DownloadStatus:
+    async def run(self) -> None:
+        """Until it has ended, or is no longer this run's."""
+        while not await self._run_until_wish():
+            self._log.info("download_goes_on")
+
+    async def _run_until_wish(self) -> bool:
+        """False when people have changed their mind before the work had stopped: it is to go on."""
         work = asyncio.create_task(self._work())
         try:
             while (wish := await self._report()) == "run" and not work.done():
@@ -89,22 +122,26 @@ class _Run:
         if work.cancelled():
             return await self._stop(wish)
         if error := work.exception():
-            return await self._fail(error)
-        return await self._finish(work.result())
+            await self._fail(error)
+        else:
+            await self._finish(work.result())
+        return True
 
     async def _report(self) -> str:
         """Write the progress, read what is wished. A database that is away for a while does not stop the work."""
         num_bytes = sum(self._num_bytes.values())
-        values: dict[str, Any] = {"bytes_per_second": self._rate.measure(num_bytes), "progress_at": utc_now()}
-        if self._num_bytes:
-            values["num_bytes_done"] = num_bytes
+        seen = self._progress() | {"bytes_per_second": self._rate.measure(num_bytes)}
         try:
-            async with self._context.sessions.begin() as session:
-                await session.exec(update(Download).where(col(Download.id) == self._id).values(**values))
-                return (await read_download(session, self._id)).requested
+            row = await self._save(seen | {"progress_at": utc_now()}, is_told=seen != self._told)
         except (SQLAlchemyError, OSError) as error:
             self._log.warning("progress_not_written", reason=type(error).__name__)
             return "run"
+        self._told = seen
+        return row.requested if row else _GONE
+
+    def _progress(self) -> dict[str, Any]:
+        """Nothing before the files on disk were looked at."""
+        return {"num_bytes_done": sum(self._num_bytes.values())} if self._num_bytes else {}
 
     async def _work(self) -> Path:
         """The path of the published model."""
@@ -125,7 +162,8 @@ class _Run:
         if row.commit:
             return DownloadPlan(row.commit, [PlannedFile(**file) for file in row.files])
         plan = await retrying(lambda: plan_download(self._context.hub, self._repo_id, self._revision), self._context.retries)
-        await self._save(commit=plan.commit, files=[file.as_row() for file in plan.files], num_bytes_total=plan.num_bytes)
+        files = [file.as_row() for file in plan.files]
+        await self._save({"commit": plan.commit, "files": files, "num_bytes_total": plan.num_bytes})
         self._log.info("download_planned", commit=plan.commit, num_files=len(plan.files), num_bytes=plan.num_bytes)
         return plan
 
@@ -152,11 +190,12 @@ class _Run:
         await asyncio.to_thread(check_weights, partial)
 
     async def _reserve(self) -> None:
+        served = await self._context.served()
         async with self._context.sessions.begin() as session:
             download = await read_download(session, self._id)
             download.num_bytes_done = sum(self._num_bytes.values())
             room = await model_cache.make_room(
-                session, self._folder, download, max_bytes=self._context.max_cache_bytes, served=self._context.served
+                session, self._folder, download, max_bytes=self._context.max_cache_bytes, served=served
             )
         await room.delete_trash()
 
@@ -181,10 +220,13 @@ class _Run:
         snapshot = self._folder.snapshot(self._repo_id, plan.commit)
         if all(_size(snapshot / file.name) == file.num_bytes for file in plan.files):
             return True
-        self._folder.discard(self._repo_id, plan.commit)
+        if trash := self._folder.discard(self._repo_id, plan.commit):
+            shutil.rmtree(trash, ignore_errors=True)
         return False
 
-    async def _fail(self, error: BaseException) -> DownloadStatus:
+    async def _fail(self, error: BaseException) -> None:
+        if is_away(error):
+            raise error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             error = StorageFullError("The disk is full: free some space, then resume the download.")
         if isinstance(error, HubError):
@@ -193,43 +235,61 @@ class _Run:
         else:
             self._log.error("download_broke", exc_info=error)
             code, message = HubError.code, "The download broke because of a mistake in this program; see the worker's log."
-        await self._save(
-            status=DownloadStatus.FAILED, bytes_per_second=0, completed_at=utc_now(), error_code=code, error_message=message
-        )
-        return DownloadStatus.FAILED
+        await self._save({"status": DownloadStatus.FAILED, "error_code": code, "error_message": message, **_ended()})
 
-    async def _finish(self, snapshot: Path) -> DownloadStatus:
+    async def _finish(self, snapshot: Path) -> None:
         details = await asyncio.to_thread(describe_model, self._repo_id, snapshot)
+        values = {
+            "status": DownloadStatus.READY,
+            "requested": "run",
+            "path": str(snapshot),
+            "details": details,
+            "num_bytes_done": col(Download.num_bytes_total),
+            "last_used_at": utc_now(),
+            "error_code": None,
+            "error_message": None,
+        }
         async with self._context.sessions.begin() as session:
-            download = await read_download(session, self._id)
-            download.status, download.requested = DownloadStatus.READY, "run"
-            download.path, download.details = str(snapshot), details
-            download.num_bytes_done, download.bytes_per_second = download.num_bytes_total, 0
-            download.error_code = download.error_message = None
-            download.completed_at = download.last_used_at = utc_now()
-            session.add(download)
-            await register_model(session, download)
-        self._log.info("download_ready", commit=download.commit, num_bytes=download.num_bytes_total)
-        return DownloadStatus.READY
+            row = await _update(session, self._id, self._attempt, (DownloadStatus.RUNNING,), values | _ended())
+            if row:
+                await register_model(session, row)
+                await publish_download(session, row)
+        if row:
+            self._log.info("download_ready", commit=row.commit, num_bytes=row.num_bytes_total)
 
-    async def _stop(self, wish: str) -> DownloadStatus:
-        if wish == "pause":
-            await self._save(status=DownloadStatus.PAUSED, bytes_per_second=0, num_bytes_done=sum(self._num_bytes.values()))
-            self._log.info("download_paused")
-            return DownloadStatus.PAUSED
-        async with self._context.sessions.begin() as session:
-            download = await read_download(session, self._id)
-        if download.commit:
-            await asyncio.to_thread(self._folder.remove_partial, self._repo_id, download.commit)
-        await self._save(status=DownloadStatus.CANCELLED, num_bytes_done=0, bytes_per_second=0, completed_at=utc_now())
-        self._log.info("download_cancelled")
-        return DownloadStatus.CANCELLED
+    async def _stop(self, wish: str) -> bool:
+        """Whether the run is over: the wish was fulfilled, or the row is another's."""
+        if wish == _GONE:
+            self._log.info("download_taken_over")
+            return True
+        values: dict[str, Any] = {"status": DownloadStatus.PAUSED, "bytes_per_second": 0, **self._progress()}
+        if wish == "cancel":
+            await self._remove_partial()
+            values = {"status": DownloadStatus.CANCELLED, "num_bytes_done": 0, **_ended()}
+        if row := await self._save(values, col(Download.requested) == wish):
+            self._log.info("download_stopped", status=row.status)
+        return row is not None
 
-    async def _save(self, **values: Any) -> None:
-        """Only while it runs: what came to an end by another process stays so."""
-        is_running = (col(Download.id) == self._id, col(Download.status) == DownloadStatus.RUNNING)
+    async def _remove_partial(self) -> None:
         async with self._context.sessions.begin() as session:
-            await session.exec(update(Download).where(*is_running).values(**values))
+            commit = (await read_download(session, self._id)).commit
+        self._num_bytes = {}
+        if commit:
+            # A process that fetches the same commit for another revision keeps the files.
+            with suppress(InUseError):
+                await asyncio.to_thread(self._folder.remove_partial, self._repo_id, commit)
+
+    async def _save(self, values: dict[str, Any], *also: Any, is_told: bool = True) -> Download | None:
+        """Only while it runs in this attempt: what came to an end, or on, by another process stays so."""
+        async with self._context.sessions.begin() as session:
+            row = await _update(session, self._id, self._attempt, (DownloadStatus.RUNNING,), values, *also)
+            if row and is_told:
+                await publish_download(session, row)
+        return row
+
+
+def _ended() -> dict[str, Any]:
+    return {"bytes_per_second": 0, "completed_at": utc_now()}
 
 
 class _Rate:

@@ -1,12 +1,13 @@
 """The rows of downloads: asked for, paused, resumed, cancelled, listed. The work itself is in `download_run`.
 
-A status changes only by one UPDATE that names the statuses it may come from; a running download is asked by its `requested` flag.
+A status changes only by one UPDATE that names the statuses it may come from, and what queues it again makes it another attempt;
+a running download is asked by its `requested` flag. Each change is an event.
 """
 
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,54 +23,60 @@ from mlx_hub.models.base import Page, PageRequest, utc_now
 from mlx_hub.models.job import Download, DownloadStatus
 from mlx_hub.models.registered_model import ModelKind, RegisteredModel
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.download_events import publish_download
 from mlx_hub.services.hub_client import check_repo_id, check_revision
-
-STALE_AFTER = timedelta(seconds=10)
-"""A rate older than this says nothing: whoever measured it is gone or waits."""
 
 _RESTARTABLE = (DownloadStatus.FAILED, DownloadStatus.CANCELLED, DownloadStatus.EVICTED)
 
 
 async def request_download(
-    session: AsyncSession, repo_id: str, *, revision: str = "main", registers_model: bool = False
+    session: AsyncSession, repo_id: str, *, store_id: str, revision: str = "main", registers_model: bool = False
 ) -> Download:
     """The one row for this repository and revision, new, under way, ready, or queued again after it had ended.
 
-    With `registers_model` it also becomes a registered model, at once when it is ready. Raises InvalidInputError.
+    Workers of `store_id` will do it. With `registers_model` it also becomes a registered model, at once when it is ready.
+    Raises InvalidInputError.
     """
     check_repo_id(repo_id)
     check_revision(revision)
-    await session.exec(_insert_once(session, repo_id, revision))
+    is_new = await _insert_once(session, Download(repo_id=repo_id, revision=revision, store_id=store_id))
     query = select(Download).where(Download.repo_id == repo_id, Download.revision == revision)
     download = (await session.exec(query)).one()
-    await _requeue(session, download)
+    if download.store_id == store_id and await asyncio.to_thread(_has_vanished, download):
+        await _change(session, download.id, DownloadStatus.READY, values={"status": DownloadStatus.EVICTED, "path": None})
+    is_queued = is_new or await _requeue(session, download, store_id=store_id)
     if registers_model:
         await _change(session, download.id, values={"registers_model": True})
     await session.refresh(download)
     if download.status == DownloadStatus.READY:
         await register_model(session, download)
+    if is_queued:
+        await publish_download(session, download)
     return download
 
 
-def _insert_once(session: AsyncSession, repo_id: str, revision: str) -> Any:
-    """Two clients that ask at the same moment get one row."""
-    row = Download(repo_id=repo_id, revision=revision).model_dump()
+def _has_vanished(download: Download) -> bool:
+    """Whether somebody has deleted the files of a ready model."""
+    return download.status == DownloadStatus.READY and download.path is not None and not Path(download.path).is_dir()
+
+
+async def _insert_once(session: AsyncSession, download: Download) -> bool:
+    """Two clients that ask at the same moment get one row. Whether it is this one."""
     insert = insert_postgresql if session.get_bind().dialect.name == "postgresql" else insert_sqlite
-    return insert(Download).values(**row).on_conflict_do_nothing(index_elements=["repo_id", "revision"])
+    statement = insert(Download).values(**download.model_dump())
+    return (await session.exec(statement.on_conflict_do_nothing(index_elements=["repo_id", "revision"]))).rowcount == 1
 
 
-async def _requeue(session: AsyncSession, download: Download) -> None:
+async def _requeue(session: AsyncSession, download: Download, **values: Any) -> bool:
     """Start an ended download again. What a failed one has fetched is continued; the others begin with a new look at the hub."""
     keeps_plan = download.status == DownloadStatus.FAILED and download.error_code != NotFoundError.code
     fresh: dict[str, Any] = {} if keeps_plan else {"commit": None, "files": [], "num_bytes_done": 0, "num_bytes_total": 0}
-    values = fresh | {
-        "status": DownloadStatus.QUEUED,
-        "requested": "run",
-        "error_code": None,
-        "error_message": None,
-        "completed_at": None,
-    }
-    await _change(session, download.id, *_RESTARTABLE, values=values)
+    cleared = {"error_code": None, "error_message": None, "completed_at": None}
+    return await _change(session, download.id, *_RESTARTABLE, values=values | fresh | cleared | _queued())
+
+
+def _queued() -> dict[str, Any]:
+    return {"status": DownloadStatus.QUEUED, "requested": "run", "attempt": col(Download.attempt) + 1, "machine_id": None}
 
 
 async def read_download(session: AsyncSession, download_id: UUID) -> Download:
@@ -103,12 +110,11 @@ async def pause_download(session: AsyncSession, download_id: UUID) -> Download:
 async def resume_download(session: AsyncSession, download_id: UUID) -> Download:
     """Queue a paused or failed one again; it continues where it stopped. Raises WrongStateError for others that have ended."""
     download = await read_download(session, download_id)
-    if download.status == DownloadStatus.FAILED:
-        await _requeue(session, download)
-        return await read_download(session, download_id)
-    is_done = await _change(
-        session, download_id, DownloadStatus.PAUSED, values={"status": DownloadStatus.QUEUED, "requested": "run"}
-    ) or await _change(session, download_id, DownloadStatus.QUEUED, DownloadStatus.RUNNING, values={"requested": "run"})
+    is_done = (
+        (download.status == DownloadStatus.FAILED and await _requeue(session, download))
+        or await _change(session, download_id, DownloadStatus.PAUSED, values=_queued())
+        or await _change(session, download_id, DownloadStatus.QUEUED, DownloadStatus.RUNNING, values={"requested": "run"})
+    )
     return await _changed(session, download_id, is_done=is_done, verb="resumed")
 
 
@@ -134,6 +140,7 @@ async def _changed(session: AsyncSession, download_id: UUID, *, is_done: bool, v
     download = await read_download(session, download_id)
     if not is_done:
         raise WrongStateError(f"A download that is {download.status} cannot be {verb}.")
+    await publish_download(session, download)
     return download
 
 
@@ -156,11 +163,3 @@ async def register_model(session: AsyncSession, download: Download) -> None:
         await session.flush()
     download.model_id = model.id
     session.add(download)
-
-
-def remaining_seconds(download: Download) -> float | None:
-    """Time that a running download still needs at its present rate; None when there is no such rate."""
-    is_fresh = download.progress_at is not None and utc_now() - download.progress_at < STALE_AFTER
-    if download.status != DownloadStatus.RUNNING or not is_fresh or not download.bytes_per_second:
-        return None
-    return (download.num_bytes_total - download.num_bytes_done) / download.bytes_per_second

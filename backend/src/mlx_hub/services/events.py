@@ -1,5 +1,6 @@
 """What happened, stored in the order in which it is streamed to dashboards."""
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import text
@@ -8,6 +9,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from mlx_hub.models.job import Event
 
 _LOCK_KEY = 0x6D6C785F657674
+
+
+class EventKind(StrEnum):
+    """`system` is read from the machine while somebody listens, and never stored."""
+
+    JOB = "job"
+    METRICS = "metrics"
+    DOWNLOAD = "download"
+    TASK = "task"
+    DATASET = "dataset"
+    MODEL = "model"
+    SYSTEM = "system"
 
 
 async def publish(session: AsyncSession, kind: str, subject_id: object, payload: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Whether what the service stands on works: the database and the folders."""
+"""Whether what the service stands on works: the database and the folders; and whether the others do their part."""
 
 import asyncio
 import os
@@ -19,12 +19,15 @@ from mlx_hub.db import Sessions, metadata
 from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import Download, Task, TrainingJob
 from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
-from mlx_hub.observability.metrics import RowCount
+from mlx_hub.observability.metrics import PlatformCount, RowCount
+from mlx_hub.services.inference import InferenceClient
+from mlx_hub.services.system import list_machines, read_inference_state, read_mlflow_state
 
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 3.0
 _MIN_FREE_BYTES = 256 * 2**20
+_MAX_SECONDS_BEHIND = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,39 @@ def _check_folders(folders: tuple[Path, ...]) -> CheckResult:
     return CheckResult(True)
 
 
+async def check_worker(readers: Sessions, *, lease_seconds: float) -> CheckResult:
+    """Whether some machine would do what is asked for."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
+            machines = await list_machines(session, lease_seconds=lease_seconds)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return CheckResult(False, "the database does not answer")
+    if any(machine.is_alive for machine in machines):
+        return CheckResult(True)
+    last_seen = max((machine.last_seen_at for machine in machines), default=None)
+    since = f"the last was seen {last_seen:%Y-%m-%d %H:%M:%S} UTC" if last_seen else "none was ever seen"
+    return CheckResult(False, f"no worker runs ({since}): jobs and downloads wait; start one with `mlx-hub worker`")
+
+
+async def check_mlflow(readers: Sessions, settings: Settings) -> CheckResult:
+    """Whether MLflow follows; it may be a little late."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
+            state = await read_mlflow_state(session, settings)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return CheckResult(False, "the database does not answer")
+    if state.seconds_behind <= _MAX_SECONDS_BEHIND:
+        return CheckResult(True)
+    reason = state.error or "no worker tells it"
+    return CheckResult(False, f"{state.num_pending_rows} updates wait, for {state.seconds_behind:.0f} s: {reason}")
+
+
+async def check_inference(inference: InferenceClient, settings: Settings) -> CheckResult:
+    """Whether it answers."""
+    state = await read_inference_state(inference, settings.inference_url)
+    return CheckResult(state.detail is None, state.detail)
+
+
 async def count_rows(readers: Sessions) -> list[RowCount] | None:
     """Of the tables that people care about, by state. None when the database does not answer."""
     try:
@@ -79,6 +115,18 @@ async def count_rows(readers: Sessions) -> list[RowCount] | None:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         log.warning("database_down", reason=type(error).__name__)
         return None
+
+
+async def read_platform(readers: Sessions, settings: Settings) -> PlatformCount | None:
+    """For the metrics. None when the database does not answer."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
+            machines = await list_machines(session, lease_seconds=settings.lease_seconds)
+            mlflow = await read_mlflow_state(session, settings)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return None
+    num_alive = sum(machine.is_alive for machine in machines)
+    return PlatformCount(num_alive, mlflow.num_pending_rows, mlflow.seconds_behind)
 
 
 async def _count(session: AsyncSession, table: str, state: Mapped[str] | None) -> list[RowCount]:

@@ -45,8 +45,14 @@ class InferenceClient:
             if model.get("registered_by") == REGISTERED_BY
         }
 
+    async def list_needed(self) -> frozenset[str]:
+        """Base models that are in memory or that adapters stand on, whoever registered them."""
+        answer = await self._request("GET", "/admin/models")
+        models: dict[str, dict[str, Any]] = _checked(answer).json()["models"]
+        return frozenset(model["base"] for model in models.values() if model.get("loaded") or model.get("adapter_path"))
+
     async def serve(self, adapter: ServedAdapter) -> None:
-        """Serve the adapter under its name, instead of what was served under it before."""
+        """Serve the adapter under its name, instead of what was served under it before; the name is never without an answer."""
         body = {
             "name": adapter.name,
             "base_model": adapter.base_model,
@@ -55,11 +61,7 @@ class InferenceClient:
             "model_id": adapter.model_id,
             "registered_by": REGISTERED_BY,
         }
-        answer = await self._request("POST", "/admin/models/register", body)
-        if answer.status_code == 409:
-            await self.withdraw(adapter.name)
-            answer = await self._request("POST", "/admin/models/register", body)
-        _checked(answer)
+        _checked(await self._request("PUT", f"/admin/models/{quote(adapter.name)}", body))
 
     async def withdraw(self, name: str) -> None:
         """Serve nothing under the name any more; nothing happens when nothing was."""

@@ -6,8 +6,8 @@ The rows in `ready` say what is there; a model that is pinned, in use or on its 
 import asyncio
 import shutil
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -18,15 +18,21 @@ from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.db import Sessions
-from mlx_hub.errors import InUseError, NotFoundError, StorageFullError
+from mlx_hub.errors import InUseError, NotFoundError, StorageFullError, WrongStateError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Download, DownloadStatus, JobStatus, TrainingJob
 from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.download_events import publish_download
 
+LOCAL_PREFIX = "local/"
+"""Owner of the models that were made here, which no hub has."""
 ORPHAN_SECONDS = 24 * 3600.0
 DISK_MARGIN_BYTES = 512 * 2**20
 """Left free on the disk for everybody else."""
+LEASE_SECONDS = 10.0
+"""Whoever moves a model holds its lock for moments only; after so long it is being fetched or deleted."""
+_LEASE_POLL_SECONDS = 0.2
 _UNFINISHED = (DownloadStatus.QUEUED, DownloadStatus.RUNNING, DownloadStatus.PAUSED, DownloadStatus.FAILED)
 
 log = structlog.get_logger(__name__)
@@ -59,10 +65,10 @@ async def delete_folders(folders: Iterable[Path]) -> None:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def read_usage(session: AsyncSession, folder: CacheFolder, *, max_bytes: int) -> CacheUsage:
-    """Sizes by the rows, and the free bytes of the disk."""
-    ready = _by_snapshot(await _rows(session, col(Download.status) == DownloadStatus.READY))
-    others = await _rows(session, col(Download.status).in_(_UNFINISHED))
+async def read_usage(session: AsyncSession, folder: CacheFolder, store_id: str, *, max_bytes: int) -> CacheUsage:
+    """Sizes by the store's rows, and the free bytes of the disk."""
+    ready = _by_snapshot(await _ready_rows(session, store_id))
+    others = await _rows(session, col(Download.status).in_(_UNFINISHED), col(Download.store_id) == store_id)
     return CacheUsage(
         num_bytes=sum(rows[0].num_bytes_total for rows in ready),
         num_bytes_partial=sum(row.num_bytes_done for row in others),
@@ -79,8 +85,9 @@ async def make_room(
 
     `served` are the models that the inference server holds. Raises StorageFullError, with nothing evicted, when it cannot fit.
     """
-    ready = _by_snapshot(await _rows(session, col(Download.status) == DownloadStatus.READY))
-    unfinished = await _rows(session, col(Download.status).in_(_UNFINISHED), col(Download.id) != download.id)
+    ready = _by_snapshot(await _ready_rows(session, download.store_id))
+    is_other = (col(Download.id) != download.id, col(Download.store_id) == download.store_id)
+    unfinished = await _rows(session, col(Download.status).in_(_UNFINISHED), *is_other)
     taken = sum(rows[0].num_bytes_total for rows in ready) + sum(_reserved_bytes(row) for row in unfinished)
     over_quota = taken + download.num_bytes_total - max_bytes
     missing_disk = download.num_bytes_total - download.num_bytes_done + DISK_MARGIN_BYTES
@@ -109,30 +116,37 @@ async def _evict(session: AsyncSession, folder: CacheFolder, candidates: list[li
                 to_free -= rows[0].num_bytes_total
         if to_free > 0:
             return None
-        trash = [path for rows in chosen if (path := await _discard(session, folder, rows))]
+        moved = [await _discard(session, folder, rows[0].repo_id, rows[0].commit or "", rows=rows) for rows in chosen]
     for rows in chosen:
         log.info("model_evicted", model=rows[0].repo_id, num_bytes=rows[0].num_bytes_total)
-    return Room([rows[0].repo_id for rows in chosen], trash)
+    return Room([rows[0].repo_id for rows in chosen], [path for path in moved if path])
 
 
-async def _discard(session: AsyncSession, folder: CacheFolder, rows: list[Download]) -> Path | None:
+async def _discard(session: AsyncSession, folder: CacheFolder, repo_id: str, commit: str, *, rows: list[Download]) -> Path | None:
     """Take one snapshot away and mark all rows that point to it; the caller holds its lock."""
     for row in rows:
-        _mark_evicted(row)
-    return await asyncio.to_thread(folder.discard, rows[0].repo_id, rows[0].commit or "")
+        await _mark_evicted(session, row)
+    return await asyncio.to_thread(folder.discard, repo_id, commit)
 
 
-async def remove_model(session: AsyncSession, folder: CacheFolder, repo_id: str) -> Room:
-    """Take all snapshots of a model away, pinned or not. Raises InUseError when a process or a job needs it."""
-    if repo_id in await _models_of_jobs(session):
-        raise InUseError(f"A training job needs {repo_id}: cancel the job first.")
-    found = await _rows(session, col(Download.status) == DownloadStatus.READY, col(Download.repo_id) == repo_id)
-    trash: list[Path] = []
-    for rows in _by_snapshot(found):
-        with folder.exclusive(repo_id, rows[0].commit or ""):
-            if path := await _discard(session, folder, rows):
-                trash.append(path)
-    return Room([repo_id], trash)
+async def remove_models(session: AsyncSession, folder: CacheFolder, repo_ids: Collection[str]) -> list[Path]:
+    """Take all snapshots of these models away, pinned or not; the folders that come back are to be deleted afterwards.
+
+    Raises InUseError, with everything left where it is, when a process or a job needs one of them.
+    """
+    if needed := sorted(set(repo_ids) & await _models_of_jobs(session)):
+        raise InUseError(f"A training job needs {needed[0]}: cancel the job first.")
+    found = await _rows(session, col(Download.status) == DownloadStatus.READY, col(Download.repo_id).in_(repo_ids))
+    groups = {(rows[0].repo_id, rows[0].commit or ""): rows for rows in _by_snapshot(found)}
+    for repo_id in repo_ids:
+        # A model that was made here has a snapshot without a download.
+        if repo_id.startswith(LOCAL_PREFIX) and (commit := await asyncio.to_thread(folder.read_ref, repo_id, "main")):
+            groups.setdefault((repo_id, commit), [])
+    with ExitStack() as locks:
+        for repo_id, commit in groups:
+            locks.enter_context(folder.exclusive(repo_id, commit))
+        moved = [await _discard(session, folder, *place, rows=rows) for place, rows in groups.items()]
+    return [path for path in moved if path]
 
 
 async def pin(session: AsyncSession, download_id: UUID) -> None:
@@ -156,24 +170,82 @@ async def touch(session: AsyncSession, repo_ids: Iterable[str]) -> None:
     await session.exec(update(Download).where(col(Download.repo_id).in_(list(repo_ids))).values(last_used_at=utc_now()))
 
 
-async def sweep(sessions: Sessions, folder: CacheFolder, *, orphan_seconds: float = ORPHAN_SECONDS) -> int:
-    """Delete what no row wants any more, and mark rows whose model has vanished as evicted. Returns the folders deleted."""
+@asynccontextmanager
+async def leased_snapshot(
+    sessions: Sessions, folder: CacheFolder, model: RegisteredModel
+) -> AsyncGenerator[tuple[Path, str | None]]:
+    """The folder of the weights that `model` names as its base, and their commit; they are not evicted inside the block.
+
+    A base model that is an absolute path of a folder with a `config.json` is that folder, without a commit, and is not
+    guarded. Raises WrongStateError when nothing is there, InUseError while it is being fetched or removed.
+    """
+    name = model.base_model
+    if name.startswith("/"):
+        if not await asyncio.to_thread(Path(name, "config.json").is_file):
+            raise WrongStateError(f"The base model {name} is not a folder with a config.json on this machine.")
+        yield Path(name), None
+        return
+    with ExitStack() as lease:
+        for commit in await _ready_commits(sessions, folder, name):
+            snapshot = await _lease(lease, folder, name, commit)
+            if await asyncio.to_thread((snapshot / "config.json").is_file):
+                break
+        else:
+            raise WrongStateError(f"The base model {name} is not in the model cache: download it first.")
+        async with sessions.begin() as session:
+            await touch(session, [name])
+        yield snapshot, commit
+
+
+async def _ready_commits(sessions: Sessions, folder: CacheFolder, repo_id: str) -> list[str]:
+    """The newest first; for a model that was made here and never downloaded, what its reference `main` names."""
+    ready = (col(Download.repo_id) == repo_id, col(Download.status) == DownloadStatus.READY)
     async with sessions.begin() as session:
-        for row in await _rows(session, col(Download.status) == DownloadStatus.READY):
+        rows = await _rows(session, *ready)
+    commits = [row.commit for row in sorted(rows, key=lambda row: _last_use([row]), reverse=True) if row.commit]
+    made_here = None if commits else await asyncio.to_thread(folder.read_ref, repo_id, "main")
+    return [made_here] if made_here else commits
+
+
+async def _lease(stack: ExitStack, folder: CacheFolder, repo_id: str, commit: str) -> Path:
+    """Waits a little for whoever moves the model just now."""
+    deadline = time.monotonic() + LEASE_SECONDS
+    while True:
+        try:
+            return await asyncio.to_thread(stack.enter_context, folder.lease(repo_id, commit))
+        except InUseError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_LEASE_POLL_SECONDS)
+
+
+async def sweep(sessions: Sessions, folder: CacheFolder, store_id: str, *, orphan_seconds: float = ORPHAN_SECONDS) -> int:
+    """Delete what no row wants any more, and mark rows of the store whose model has vanished as evicted.
+
+    Returns the folders deleted.
+    """
+    async with sessions.begin() as session:
+        for row in await _ready_rows(session, store_id):
             if not await asyncio.to_thread(folder.snapshot(row.repo_id, row.commit or "").is_dir):
-                _mark_evicted(row)
+                await _mark_evicted(session, row)
                 log.warning("model_vanished", model=row.repo_id)
         wanted = await _rows(session, col(Download.status).in_(_UNFINISHED))
     keep = frozenset(folder.partial(row.repo_id, row.commit) for row in wanted if row.commit)
     return await asyncio.to_thread(folder.sweep, keep=keep, older_than=time.time() - orphan_seconds)
 
 
-def _mark_evicted(row: Download) -> None:
+async def _mark_evicted(session: AsyncSession, row: Download) -> None:
     row.status, row.path, row.num_bytes_done = DownloadStatus.EVICTED, None, 0
+    await publish_download(session, row)
 
 
 async def _rows(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Download]:
     return list((await session.exec(select(Download).where(*conditions))).all())
+
+
+async def _ready_rows(session: AsyncSession, store_id: str) -> list[Download]:
+    """Models of another store lie in a folder of its own, perhaps on another machine."""
+    return await _rows(session, col(Download.status) == DownloadStatus.READY, col(Download.store_id) == store_id)
 
 
 def _by_snapshot(rows: list[Download]) -> list[list[Download]]:

@@ -70,13 +70,11 @@ async def _version_folders(session: AsyncSession, model: RegisteredModel) -> lis
 
 
 async def _discard_downloads(session: AsyncSession, folder: CacheFolder, model: RegisteredModel) -> list[Path]:
-    """Take what was downloaded for it out of the cache, unless another model has the same weights."""
-    mine = select(Download.repo_id).where(col(Download.model_id) == model.id).distinct()
-    others = select(RegisteredModel.base_model).where(col(RegisteredModel.id) != model.id)
-    trash: list[Path] = []
-    for repo_id in (await session.exec(mine.where(col(Download.repo_id).not_in(others)))).all():
-        trash += (await model_cache.remove_model(session, folder, repo_id)).trash
-    return trash
+    """Take what was downloaded or made for it out of the cache, unless another model has the same weights."""
+    mine = await session.exec(select(Download.repo_id).where(col(Download.model_id) == model.id).distinct())
+    names = set(mine.all()) | ({model.base_model} if model.base_model.startswith(model_cache.LOCAL_PREFIX) else set())
+    others = await session.exec(select(RegisteredModel.base_model).where(col(RegisteredModel.id) != model.id))
+    return await model_cache.remove_models(session, folder, names - set(others.all()))
 
 
 def _remove_own(folders: list[Path], data_dir: Path) -> None:

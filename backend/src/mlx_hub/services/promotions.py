@@ -8,8 +8,9 @@ import structlog
 from mlx_hub.db import Sessions
 from mlx_hub.errors import UpstreamError
 from mlx_hub.models.registered_model import Promotion
-from mlx_hub.services import aliases
+from mlx_hub.services import aliases, outbox
 from mlx_hub.services.inference import InferenceClient, ServedAdapter
+from mlx_hub.services.registry import get_row
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class Promotions:
         async with self._sessions.begin() as session:
             await aliases.move_alias(session, model_id, alias, version)
             moved = await aliases.get_alias(session, model_id, alias)
+            outbox.move_alias(session, (await get_row(session, model_id)).name, alias, version)
         reason = await self._follow(model_id, alias, moved.served_name)
         return Promotion(**moved.model_dump(), served=reason is None, reason=reason)
 
@@ -39,7 +41,15 @@ class Promotions:
         """Remove the alias and what is served under it. Raises NotFoundError."""
         async with self._sessions.begin() as session:
             name = await aliases.delete_alias(session, model_id, alias)
+            outbox.move_alias(session, (await get_row(session, model_id)).name, alias, None)
         await self._follow(model_id, alias, name)
+
+    async def follow(self, model_id: UUID, alias: str) -> None:
+        """Serve what the alias points to now, if there is such an alias. An inference server that is down is told by `sync`."""
+        async with self._readers.begin() as session:
+            adapter = await aliases.adapter_of(session, model_id, alias)
+        if adapter is not None:
+            await self._follow(model_id, alias, adapter.name)
 
     async def withdraw(self, names: list[str]) -> None:
         """Serve nothing under these names any more; their aliases are gone already."""

@@ -102,11 +102,16 @@ async def _flush_name(session: AsyncSession, name: str) -> None:
 
 async def root_base_model(session: AsyncSession, row: RegisteredModel) -> str:
     """Hub id or local name of the weights below `row`, through registered models that stand on one another."""
+    return (await root_model(session, row)).base_model
+
+
+async def root_model(session: AsyncSession, row: RegisteredModel) -> RegisteredModel:
+    """The model at the bottom of those that `row` stands on; its `base_model` names the weights."""
     seen = {row.id}
     while row.base_model_id is not None and row.base_model_id not in seen:
         row = await get_row(session, row.base_model_id)
         seen.add(row.id)
-    return row.base_model
+    return row
 
 
 async def _describe(session: AsyncSession, rows: Sequence[RegisteredModel]) -> list[RegisteredModelPublic]:

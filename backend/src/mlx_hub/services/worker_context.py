@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.core_process import CoreProcesses
 from mlx_hub.services.hub_client import HubClient
 from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.promotions import Promotions
@@ -23,3 +24,4 @@ class WorkerContext:
     promotions: Promotions
     machine_id: str
     store_id: str
+    core: CoreProcesses

@@ -1,0 +1,64 @@
+"""What clients get about the platform as a whole. Sizes are in bytes; null is what cannot be found out."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from mlx_hub.api.downloads_schemas import CacheUsagePublic
+
+
+class HostPublic(BaseModel):
+    """The machine that the API runs on. The share of the CPU is of all cores together."""
+
+    cpu_percent: float | None
+    load_1_minute: float | None
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    disk_total_bytes: int | None
+    disk_free_bytes: int | None
+
+
+class MachinePublic(BaseModel):
+    """A machine with a worker; one that is not alive was last seen then."""
+
+    id: str
+    hostname: str
+    store_id: str = Field(description="Machines with the same one share a data folder, and the work on what is in it.")
+    device: str
+    memory_bytes: int
+    version: str
+    started_at: datetime
+    last_seen_at: datetime
+    is_alive: bool
+
+
+class MlflowPublic(BaseModel):
+    """How far MLflow follows; training never waits for it."""
+
+    uri: str
+    num_pending_rows: int
+    num_set_aside_rows: int = Field(description="What MLflow refused; the worker's log says why.")
+    seconds_behind: float = Field(description="Age of the oldest thing that MLflow does not know yet.")
+    told_at: datetime | None
+    error: str | None = Field(description="Why it does not follow; null while it does.")
+    error_at: datetime | None
+
+
+class InferencePublic(BaseModel):
+    """Whether the inference server answers; `detail` says what is the matter."""
+
+    url: str
+    is_reachable: bool
+    detail: str | None
+
+
+class SystemPublic(BaseModel):
+    """The platform as this process sees it."""
+
+    version: str
+    store_id: str
+    host: HostPublic
+    machines: list[MachinePublic]
+    model_cache: CacheUsagePublic
+    mlflow: MlflowPublic
+    inference: InferencePublic

@@ -1,0 +1,181 @@
+"""How the platform is: this machine, the workers, what MLflow has still to be told, and whether the inference server answers.
+
+What cannot be found out is None, never zero.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import psutil
+from sqlalchemy import func
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from mlx_hub.config import Settings
+from mlx_hub.errors import UpstreamDownError, UpstreamError
+from mlx_hub.models.base import utc_now
+from mlx_hub.models.job import Machine, MirrorState, Outbox
+from mlx_hub.services.inference import InferenceClient
+from mlx_hub.services.machines import default_machine_id
+from mlx_hub.services.mlflow_store import mlflow_store
+
+_MAX_SPAN_SECONDS = 10.0
+"""A share of the CPU over a longer time says nothing of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReading:
+    """One look at the machine that the API runs on."""
+
+    cpu_percent: float | None
+    """Of all cores together, since the reading before."""
+    load_1_minute: float | None
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    disk_total_bytes: int | None
+    disk_free_bytes: int | None
+    """Of the disk that holds the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CPUTime:
+    at: float
+    busy_seconds: float
+    total_seconds: float
+
+
+class SystemProbe:
+    """Reads the machine; used by one thread at a time, as `read` blocks for a moment."""
+
+    def __init__(self, data_dir: Path, *, machine_id: str | None = None) -> None:
+        self.machine_id = machine_id or default_machine_id()
+        self._data_dir = data_dir
+        self._before: _CPUTime | None = None
+
+    def read(self) -> SystemReading:
+        """The share of the CPU is None the first time, and after a long pause."""
+        load, memory, disk = None, None, None
+        with suppress(OSError):
+            load = os.getloadavg()[0]
+        with suppress(OSError, psutil.Error):
+            memory = psutil.virtual_memory()
+        with suppress(OSError):
+            disk = psutil.disk_usage(str(self._data_dir))
+        return SystemReading(
+            cpu_percent=self._cpu_percent(),
+            load_1_minute=load,
+            memory_total_bytes=memory.total if memory else None,
+            memory_available_bytes=memory.available if memory else None,
+            disk_total_bytes=disk.total if disk else None,
+            disk_free_bytes=disk.free if disk else None,
+        )
+
+    def _cpu_percent(self) -> float | None:
+        before, now = self._before, None
+        with suppress(OSError, psutil.Error):
+            now = _cpu_time()
+        self._before = now
+        if before is None or now is None or now.at - before.at > _MAX_SPAN_SECONDS or now.total_seconds <= before.total_seconds:
+            return None
+        share = (now.busy_seconds - before.busy_seconds) / (now.total_seconds - before.total_seconds)
+        return round(100 * min(max(share, 0.0), 1.0), 1)
+
+
+def _cpu_time() -> _CPUTime:
+    times: dict[str, float] = psutil.cpu_times()._asdict()
+    # Linux counts guests twice: their time is also the user's.
+    total = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
+    idle = times["idle"] + times.get("iowait", 0.0)
+    return _CPUTime(monotonic(), total - idle, total)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """A worker; `is_alive` while it renews its lease."""
+
+    id: str
+    hostname: str
+    store_id: str
+    device: str
+    memory_bytes: int
+    version: str
+    started_at: datetime
+    last_seen_at: datetime
+    is_alive: bool
+
+
+async def list_machines(session: AsyncSession, *, lease_seconds: float) -> list[MachineState]:
+    """Those that were ever seen, by id."""
+    alive_since = utc_now() - timedelta(seconds=lease_seconds)
+    return [
+        MachineState(
+            id=row.id,
+            hostname=row.hostname,
+            store_id=row.store_id,
+            device=row.device,
+            memory_bytes=row.memory_bytes,
+            version=row.version,
+            started_at=row.started_at,
+            last_seen_at=row.heartbeat_at,
+            is_alive=row.heartbeat_at > alive_since,
+        )
+        for row in (await session.exec(select(Machine).order_by(col(Machine.id)))).all()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowState:
+    """How far MLflow follows. `error` tells why it does not; None while it answers or nothing was to be told."""
+
+    uri: str
+    """Without a password."""
+    num_pending_rows: int
+    num_set_aside_rows: int
+    seconds_behind: float
+    """The age of the oldest thing that it does not know yet; 0 when it knows all."""
+    told_at: datetime | None
+    error: str | None
+    error_at: datetime | None
+
+
+async def read_mlflow_state(session: AsyncSession, settings: Settings) -> MlflowState:
+    """As the mirror left it in the database; MLflow itself is not asked."""
+    is_set_aside = col(Outbox.set_aside_at).is_not(None)
+    num_set_aside = (await session.exec(select(func.count()).select_from(Outbox).where(is_set_aside))).one()
+    pending: Any = select(func.count(), func.min(col(Outbox.created_at))).select_from(Outbox).where(~is_set_aside)
+    num_pending, oldest = (await session.exec(pending)).one()
+    state = await session.get(MirrorState, "mlflow")
+    return MlflowState(
+        uri=state.uri if state else mlflow_store(settings).shown,
+        num_pending_rows=num_pending,
+        num_set_aside_rows=num_set_aside,
+        seconds_behind=max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0.0,
+        told_at=state.told_at if state else None,
+        error=state.error if state else None,
+        error_at=state.error_at if state else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceState:
+    """Whether the inference server answers; `detail` says what is the matter when it does not."""
+
+    url: str
+    is_reachable: bool
+    detail: str | None
+
+
+async def read_inference_state(inference: InferenceClient, url: str) -> InferenceState:
+    """Asks it."""
+    try:
+        await inference.list_served()
+    except UpstreamDownError as error:
+        return InferenceState(url, False, error.message)
+    except UpstreamError as error:
+        return InferenceState(url, True, error.message)
+    return InferenceState(url, True, None)

@@ -1,0 +1,183 @@
+"""Whatever dies, hangs, or is stopped on the way, a job ends as if nothing had happened, or says what did."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.jobs import Jobs, change_row, training_beat, wait_for
+from fixtures.training import completion_rows, write_run_folder
+from mlx_hub.core.run_files import ExitReport, is_running, read_heartbeat
+from mlx_hub.models.job import JobStatus, Metric
+from mlx_hub.models.registered_model import ModelVersion
+from mlx_hub.services import training
+from mlx_hub.services.trainer_process import read_log_tail
+from mlx_hub.services.training_run import run_training
+from mlx_hub.services.worker_context import WorkerContext
+from sqlmodel import col, select
+
+pytestmark = pytest.mark.timeout(300)
+
+RunTrainer = Callable[..., ExitReport]
+
+_ROWS = completion_rows(30)
+_SETTINGS: dict[str, Any] = {
+    "steps": 80,
+    "save_every": 8,
+    "eval_every": 40,
+    "lora_rank": 4,
+    "lora_dropout": 0.1,
+    "learning_rate": 1e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_models: Any, run_trainer: RunTrainer) -> bytes:
+    """The adapter that a job with `_SETTINGS` shall end with."""
+    run_dir = write_run_folder(tmp_path_factory.mktemp("undisturbed"), _ROWS, tiny_models(), **_SETTINGS)
+    assert run_trainer(run_dir).status == "completed"
+    return (run_dir / "adapter" / "adapters.safetensors").read_bytes()
+
+
+def _num_starts(run_dir: Path) -> int:
+    return sum("training_started" in line for line in read_log_tail(run_dir, 10_000))
+
+
+def test_a_disturbed_job_ends_with_the_undisturbed_adapter(sqlite_jobs: Jobs, undisturbed: bytes) -> None:
+    jobs = sqlite_jobs
+    jobs.stall_seconds = 4.0
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+    run_dir = jobs.run_dir(job_id)
+
+    async def disturb(context: WorkerContext) -> None:
+        first_try = asyncio.create_task(run_training(context, job_id, 0))
+        first = await training_beat(run_dir, step=10)
+        first_try.cancel()
+        with suppress(asyncio.CancelledError):
+            await first_try
+        assert is_running(first)
+
+        second_try = asyncio.create_task(run_training(context, job_id, 0))
+        adopted = await training_beat(run_dir, step=25)
+        assert (adopted.pid, _num_starts(run_dir)) == (first.pid, 1)
+        os.kill(adopted.pid, signal.SIGSTOP)
+        restarted = await training_beat(run_dir, step=40, other_than=adopted.pid)
+        os.kill(restarted.pid, signal.SIGKILL)
+        await second_try
+
+    jobs.run(disturb)
+
+    job = jobs.read(job_id)
+    assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
+    assert _num_starts(run_dir) == 3
+    assert jobs.adapter(job_id) == undisturbed
+    losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
+    assert sorted(losses) == list(range(1, 81))
+    assert len(jobs.rows(select(ModelVersion))) == 1
+
+
+def test_a_cancelled_job_is_resumed_to_the_same_adapter(sqlite_jobs: Jobs, undisturbed: bytes) -> None:
+    jobs = sqlite_jobs
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+    run_dir = jobs.run_dir(job_id)
+
+    async def cancel(context: WorkerContext) -> None:
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        await training_beat(run_dir, step=7)
+        async with context.sessions.begin() as session:
+            job = await training.cancel_job(session, job_id)
+        assert (job.status, job.is_cancel_requested) == (JobStatus.RUNNING, True)
+        await running
+
+    jobs.run(cancel)
+    cancelled = jobs.read(job_id)
+    beat = read_heartbeat(run_dir)
+    resumed = jobs.in_session(lambda session: training.resume_job(session, job_id))
+    jobs.run(lambda context: run_training(context, job_id, 0))
+    still_queued = jobs.read(job_id)
+    job = jobs.train(job_id, attempt=1)
+
+    assert (cancelled.status, cancelled.phase, cancelled.error_code) == (JobStatus.CANCELLED, "training", None)
+    assert 7 <= cancelled.step < 80
+    assert beat is not None
+    assert not is_running(beat)
+    assert (resumed.status, resumed.attempt, resumed.is_cancel_requested) == (JobStatus.QUEUED, 1, False)
+    # An old attempt leaves a queued job alone.
+    assert still_queued.status == JobStatus.QUEUED
+    assert job.status == JobStatus.COMPLETED
+    assert jobs.adapter(job_id) == undisturbed
+
+
+def test_a_trainer_that_always_dies_fails_the_job_with_its_last_words(sqlite_jobs: Jobs) -> None:
+    jobs = sqlite_jobs
+    job_id = jobs.create(_ROWS, **{**_SETTINGS, "save_every": 1000, "validation_share": 0.0})
+
+    async def kill(context: WorkerContext) -> int:
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        num_kills = 0
+        killed: int | None = None
+        while not running.done():
+            beat = read_heartbeat(jobs.run_dir(job_id))
+            if beat and beat.mode == "train" and beat.pid != killed and beat.step >= 1 and is_running(beat):
+                os.kill(beat.pid, signal.SIGKILL)
+                killed, num_kills = beat.pid, num_kills + 1
+            await asyncio.sleep(0.02)
+        await running
+        return num_kills
+
+    num_kills = jobs.run(kill)
+
+    job = jobs.read(job_id)
+    assert num_kills == 4
+    assert (job.status, job.phase, job.error_code) == (JobStatus.FAILED, "training", "trainer_died")
+    assert job.exit_signal == signal.SIGKILL
+    assert "4 times after step 0" in (job.error_message or "")
+    assert "training_started" in job.log_tail
+
+
+def test_a_job_that_another_has_taken_is_left(sqlite_jobs: Jobs) -> None:
+    jobs = sqlite_jobs
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+
+    async def take_away(context: WorkerContext) -> None:
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        beat = await training_beat(jobs.run_dir(job_id), step=1)
+        async with context.sessions.begin() as session:
+            await change_row(session, job_id, attempt=1, machine_id="another")
+        await running
+        # The other's trainer is not to find this one in the run's folder.
+        await wait_for(lambda: not is_running(beat) or None)
+
+    jobs.run(take_away)
+
+    job = jobs.read(job_id)
+    assert (job.status, job.attempt, job.machine_id, job.error_code) == (JobStatus.RUNNING, 1, "another", None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_worker_may_stop_at_any_moment(jobs: Jobs, undisturbed: bytes) -> None:
+    """Each try is stopped a little later than the one before, so that every phase is hit."""
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+
+    async def run_for(context: WorkerContext, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await run_training(context, job_id, 0)
+
+    tries = 0
+    while jobs.read(job_id).status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        tries += 1
+        jobs.run(lambda context, seconds=0.3 * tries: run_for(context, seconds))
+
+    job = jobs.read(job_id)
+    assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
+    assert _num_starts(jobs.run_dir(job_id)) == 1
+    assert jobs.adapter(job_id) == undisturbed
+    assert [version.version for version in jobs.rows(select(ModelVersion))] == [1]
+    losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
+    assert sorted(losses) == list(range(1, 81))
