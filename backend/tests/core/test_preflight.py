@@ -57,6 +57,24 @@ def test_lengths_and_steps_are_those_of_the_run(make_run: RunMaker, run_trainer:
     assert 0 < report.padding_waste < 0.4
 
 
+def test_when_the_time_is_over_the_report_is_on_the_rows_read(make_run: RunMaker) -> None:
+    run_dir = make_run(rows=[{"text": f"row {index}"} for index in range(1100)], validation_share=0.0)
+
+    report = run_preflight(read_run(run_dir), 0.0)
+
+    assert (report.is_partial, report.num_rows, report.num_train_rows, report.refusal) == (True, 512, 512, None)
+
+
+def test_more_bad_rows_than_good_ones_are_refused_and_warned_of_with_lines(make_run: RunMaker) -> None:
+    rows = [{"text": "good"}, {"prompt": "a"}, {"prompt": "b"}, {"text": ""}]
+
+    report = run_preflight(read_run(make_run(rows=rows)))
+
+    assert report.refusal_code == "too_many_bad_rows"
+    assert "3 of 4 rows" in (report.refusal or "")
+    assert [(warning.code, warning.lines) for warning in report.warnings] == [("unknown_format", [2, 3]), ("empty_content", [4])]
+
+
 def test_run_without_usable_rows_is_refused(make_run: RunMaker) -> None:
     report = run_preflight(read_run(make_run(rows=[{"x": 1}, {"x": 2}])))
 

@@ -124,10 +124,14 @@ def length_statistics(rows: Sequence[EncodedRow]) -> LengthStatistics:
 
 
 def _until(max_seconds: float | None) -> Callable[[], None]:
+    """A check that lets the first rows pass in any case."""
     deadline = float("inf") if max_seconds is None else time.monotonic() + max_seconds
+    num_checks = 0
 
     def check() -> None:
-        if time.monotonic() > deadline:
+        nonlocal num_checks
+        num_checks += 1
+        if num_checks > 1 and time.monotonic() > deadline:
             raise EnoughRowsError
 
     return check
