@@ -20,7 +20,7 @@ sys.path[:0] = [str(REPOSITORY / "backend/tests"), str(REPOSITORY / "scripts")]
 
 import httpx
 import report
-from e2e.platform import Platform, run_platform
+from e2e.stack import Platform, run_platform
 from fixtures.hub import run_hub
 from rich.console import Console
 from rich.table import Table

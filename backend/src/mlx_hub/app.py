@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> Fas
         await upgrade(url)
         database = create_engine(url)
         sessions, readers = create_sessions(database), create_sessions(database, is_read_only=True)
-        inference = InferenceClient(settings.inference_url)
+        inference = InferenceClient(settings.inference_url, settings.inference_api_key)
         promotions = Promotions(sessions, readers, inference)
         hub = HubClient(settings.hub_endpoint, settings.hub_token)
         core = CoreProcesses()

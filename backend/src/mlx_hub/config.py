@@ -1,4 +1,4 @@
-"""Settings of the backend, read once from the environment in `main.py`, `worker.py` and `cli.py`; names as in the README."""
+"""Settings of the backend, read from the environment once in each process; names as in the README."""
 
 import sys
 from pathlib import Path
@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         600.0, gt=0, description="A trainer that neither steps nor says that it is alive for so long is started again."
     )
     inference_url: str = Field("http://localhost:8080", description="Where the inference server answers.")
+    inference_api_key: SecretStr | None = Field(
+        None, validation_alias="MLX_API_KEY", description="The key that the inference server asks for, if it does."
+    )
     allowed_hosts: tuple[str, ...] = Field((), description="Names of this machine, besides localhost, that clients may use.")
     max_body: Bytes = Field(8 * 2**20, description="Largest JSON body.")
     max_upload: Bytes = Field(10 * 2**30, description="Largest dataset file.")

@@ -139,7 +139,7 @@ async def _work_as(context: WorkerContext, machine: Machine, dispatcher: Dispatc
 async def _context(settings: Settings, url: URL, machine_id: str) -> AsyncGenerator[WorkerContext]:
     database = create_engine(url)
     sessions, readers = create_sessions(database), create_sessions(database, is_read_only=True)
-    inference = InferenceClient(settings.inference_url)
+    inference = InferenceClient(settings.inference_url, settings.inference_api_key)
     hub = HubClient(settings.hub_endpoint, settings.hub_token)
     core = CoreProcesses()
     try:

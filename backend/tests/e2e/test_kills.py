@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.platform import Platform, run_platform
+from e2e.stack import Platform, run_platform
 from fixtures.backend import run_backend
 from fixtures.hub import Hub
 from fixtures.worker import run_worker
@@ -81,8 +81,8 @@ def _completed(platform: Platform, job_id: str) -> dict[str, Any]:
 
 
 def _check_nothing_is_lost(platform: Platform, job: dict[str, Any], undisturbed: str) -> None:
-    series = platform.get(f"/training/{job['id']}/metrics?name=train_loss&max_points=10000")["series"]["train_loss"]
-    expected = platform.get(f"/training/{undisturbed}/metrics?name=train_loss&max_points=10000")["series"]["train_loss"]
+    series = platform.get(f"/training/{job['id']}/metrics?name=train_loss&max_points=5000")["series"]["train_loss"]
+    expected = platform.get(f"/training/{undisturbed}/metrics?name=train_loss&max_points=5000")["series"]["train_loss"]
     assert [(point["step"], point["value"]) for point in series] == [(point["step"], point["value"]) for point in expected]
     assert _weights(platform, job["id"]) == _weights(platform, undisturbed)
     versions = platform.get(f"/models/{_adapter_id(platform, job)}/versions")["items"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from e2e.platform import ANSWER, CONFIG, QUESTION, REPO_ID, Platform, run_platform
+from e2e.stack import ANSWER, CONFIG, QUESTION, REPO_ID, Platform, run_platform
 from fixtures.hub import run_hub
 from safetensors import safe_open
 

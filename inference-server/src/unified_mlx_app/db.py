@@ -87,9 +87,22 @@ def create_engine(url: URL) -> AsyncEngine:
     """An engine for requests. Its owner awaits `dispose()`."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_pre_ping=True, connect_args={"timeout": 10})
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, connect_args={"factory": _SQLiteConnection})
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine
+
+
+class _SQLiteConnection(sqlite3.Connection):
+    """Gives its locks back when it is closed.
+
+    SQLite keeps a closed connection alive, and its transaction with it, while a statement is unfinished; one that was
+    cancelled stays so until the garbage collector finds its cursor.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
 
 from mlx_hub.errors import UpstreamDownError, UpstreamError
 
@@ -29,8 +30,9 @@ class ServedAdapter:
 class InferenceClient:
     """One for a process. Its methods raise UpstreamDownError when the server does not answer, UpstreamError when it refuses."""
 
-    def __init__(self, base_url: str) -> None:
-        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT)
+    def __init__(self, base_url: str, api_key: SecretStr | None = None) -> None:
+        headers = {"authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
+        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT, headers=headers)
 
     async def close(self) -> None:
         await self._client.aclose()
