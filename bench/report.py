@@ -107,8 +107,8 @@ def to_json(metrics: dict[str, Metric], bars: list[Bar]) -> dict[str, object]:
     }
 
 
-def describe_machine() -> dict[str, object]:
-    """Where the numbers were taken: processor, memory, system, device of MLX and versions."""
+def describe_machine(package: str = "unified-mlx-app") -> dict[str, object]:
+    """Where the numbers were taken: processor, memory, system, device of MLX and versions, `package`'s among them."""
     return {
         "cpu": _cpu_name(),
         "cores": psutil.cpu_count(),
@@ -117,7 +117,7 @@ def describe_machine() -> dict[str, object]:
         "python": platform.python_version(),
         "device": str(mx.default_device()),
         "device_info": {key: value for key, value in mx.device_info().items() if isinstance(value, str | int)},
-        "versions": {package: version(package) for package in ("mlx", "mlx-lm", "unified-mlx-app")},
+        "versions": {name: version(name) for name in ("mlx", "mlx-lm", package)},
     }
 
 

@@ -23,10 +23,10 @@ _MAX_DROPPED_SHARE = 0.5
 """Who loses more rows than that has the wrong dataset or the wrong model."""
 _MAX_NAMED_LINES = 10
 _MEANINGS = {
-    "truncated": "are longer than max_seq_length and lose their end",
-    "duplicate": "stand in the dataset before",
-    "empty_mask": "have no answer to learn within max_seq_length and are left out",
-    "template_error": "cannot be formatted by the model's chat template and are left out",
+    "truncated": "longer than max_seq_length, cut at the end",
+    "duplicate": "the same as an earlier row",
+    "empty_mask": "no answer to learn within max_seq_length, left out",
+    "template_error": "refused by the model's chat template, left out",
 }
 
 
@@ -156,7 +156,7 @@ def _warnings(examples: Examples) -> list[RunWarning]:
     return [
         RunWarning(
             code=code,
-            message=f"{count} rows {_MEANINGS.get(code, 'cannot be used and are left out')}.",
+            message=f"{count} {'row' if count == 1 else 'rows'}: {_MEANINGS.get(code, code.replace('_', ' ') + ', left out')}.",
             count=count,
             lines=sorted(lines.get(code, []))[:_MAX_NAMED_LINES],
         )
