@@ -10,12 +10,11 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from mlx_hub.api.body_guard import BodyGuard
 from mlx_hub.api.deps import LifespanState, Services
+from mlx_hub.api.docs_routes import add_docs
 from mlx_hub.api.error_handlers import add_error_handlers
 from mlx_hub.api.health_routes import VERSION
 from mlx_hub.api.middleware import HostGuard, RefuseWhileDraining, RequestContext
@@ -41,10 +40,6 @@ _DESCRIPTION = """Find, download, fine-tune and register MLX models.
 
 Errors are problem+json (RFC 9457) with a stable `code`, the `request_id` and the `errors` of single fields. Lists are
 `{items, total, page, page_size}`. POSTs that create take an `Idempotency-Key`."""
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
-)
 
 
 class HubApp(FastAPI):
@@ -93,18 +88,10 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> Fas
         redirect_slashes=False,
     )
     app.include_router(all_routes())
-    _add_docs(app)
+    add_docs(app)
     _add_middleware(app, settings, metrics, lifecycle)
     add_error_handlers(app)
     return app
-
-
-def _add_docs(app: FastAPI) -> None:
-    @app.get("/docs", include_in_schema=False)
-    async def get_docs() -> HTMLResponse:
-        page = get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
-        page.headers["content-security-policy"] = _DOCS_POLICY
-        return page
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> None:

@@ -108,6 +108,13 @@ def test_metrics_count_requests_by_route_and_rows_by_state(backend: RunningBacke
     assert model["id"] not in text
 
 
+def test_the_documentation_needs_nothing_from_elsewhere(backend: RunningBackend) -> None:
+    files = re.findall(r'(?:src|href)="([^"]+)"', backend.get("/docs").text)
+
+    assert len(files) >= 3
+    assert [backend.get(file).status_code for file in files] == [200] * len(files)
+
+
 def test_the_documentation_lists_every_route_with_its_errors(backend: RunningBackend) -> None:
     page, schema = backend.get("/docs"), backend.get("/openapi.json").json()
 

@@ -135,7 +135,8 @@ def check(cli: Cli, dataset: Dataset, model: BaseModel = None, max_length: MaxLe
         cli.out.data({"dataset": row, "checksum": checksum, "inspection": inspection, "problems": problems})
     else:
         cli.out.line(f"{row['name']}: {told_count(num_usable)} of {told_count(num_looked_at)} rows can be used.")
-        for problem in problems[:_SHOWN_PROBLEMS]:
+        # Rows that cannot be used go first: there may be many duplicates, which can.
+        for problem in sorted(problems, key=lambda problem: problem["code"] == "duplicate")[:_SHOWN_PROBLEMS]:
             cli.out.line(f"  line {problem['line']}: {problem['message']}")
         if len(problems) > _SHOWN_PROBLEMS:
             cli.out.note(f"  and {len(problems) - _SHOWN_PROBLEMS} more; --json lists them")
