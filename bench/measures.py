@@ -63,7 +63,7 @@ async def measure_round(server: Server, workload: Workload, plan: Plan) -> Round
         await asyncio.to_thread(server.start)
         async with http_client(server.url) as client:
             model = server.model_id()
-            await _warm(client, model, workload)
+            await _warm(client, model, workload, plan)
             for prefix in prefixes:
                 result.after_restart.append(await _time_to_first_token(client, model, Prompt(prefix, QUESTIONS[-1])))
     finally:
@@ -74,12 +74,14 @@ async def measure_round(server: Server, workload: Workload, plan: Plan) -> Round
 async def _measure_running(
     client: httpx.AsyncClient, model: str, workload: Workload, plan: Plan, prefixes: list[str], result: Round
 ) -> None:
-    await _warm(client, model, workload)
+    await _warm(client, model, workload, plan)
     for prefix in prefixes:
         result.cold.append(await _time_to_first_token(client, model, Prompt(prefix, QUESTIONS[0])))
         for question in QUESTIONS[1 : plan.num_hits + 1]:
             result.hit.append(await _time_to_first_token(client, model, Prompt(prefix, question)))
     for num_streams in plan.streams:
+        # A GPU's first batch of a size pays for its kernels.
+        await _throughput(client, model, workload, num_streams)
         rate, num_failed = await _throughput(client, model, workload, num_streams)
         result.tokens_per_second[num_streams] = rate
         result.failed_streams[num_streams] = num_failed
@@ -88,10 +90,13 @@ async def _measure_running(
         result.longest_gap_seconds.append(await _longest_gap(client, model, workload, intruder))
 
 
-async def _warm(client: httpx.AsyncClient, model: str, workload: Workload) -> None:
-    """Pay what only the first request of a process pays: lazy imports, kernels, allocations."""
+async def _warm(client: httpx.AsyncClient, model: str, workload: Workload, plan: Plan) -> None:
+    """Pay what only the first request of a process pays: lazy imports, allocations, and a GPU's kernels for each length."""
     for _ in range(2):
         await chat(client, model, workload.short_prompt(), max_tokens=8)
+    prefix = workload.system_prompt(plan.prefix_tokens)
+    for question in QUESTIONS[:2]:
+        await _time_to_first_token(client, model, Prompt(prefix, question))
 
 
 async def _time_to_first_token(client: httpx.AsyncClient, model: str, prompt: Prompt) -> Sample:
