@@ -16,6 +16,7 @@ sys.path[:0] = [str(_TESTS), str(_TESTS.parent.parent / "scripts")]
 pytest_plugins = [
     "fixtures.inference",
     "fixtures.postgres",
+    "fixtures.databases",
     "fixtures.mlflow",
     "fixtures.training",
     "fixtures.backend",

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fixtures.backend import RunningBackend, run_backend
+from fixtures.databases import NewDatabase
 from fixtures.downloads import model_files, safetensors
 from fixtures.hub import Hub, Repo, run_hub
 from fixtures.inference import InferenceStandIn
@@ -74,18 +75,19 @@ def shared_hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_hub: Hub) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase, shared_hub: Hub
+) -> Iterator[Site]:
     """Shared by the tests of this file, once on each kind of database; each has models of its own."""
     home = tmp_path_factory.mktemp("site")
-    url = f"sqlite:///{home}/hub.db" if request.param == "sqlite" else request.getfixturevalue("postgres_database")()
-    with run_backend(home, url, HF_ENDPOINT=shared_hub.endpoint) as backend:
+    with run_backend(home, new_database(request.param, home), HF_ENDPOINT=shared_hub.endpoint) as backend:
         yield Site(backend, shared_hub)
 
 
 @pytest.fixture
-def postgres_site(tmp_path: Path, shared_hub: Hub, postgres_database: Callable[[], str]) -> Iterator[Site]:
+def postgres_site(tmp_path: Path, shared_hub: Hub, new_database: NewDatabase) -> Iterator[Site]:
     """One of the test's own, on PostgreSQL."""
-    with run_backend(tmp_path, postgres_database(), HF_ENDPOINT=shared_hub.endpoint) as backend:
+    with run_backend(tmp_path, new_database("postgresql", tmp_path), HF_ENDPOINT=shared_hub.endpoint) as backend:
         yield Site(backend, shared_hub)
 
 
@@ -104,10 +106,11 @@ def _events(site: Site, download_id: str) -> list[dict[str, Any]]:
     return site.backend.in_session(read)
 
 
-def test_a_download_becomes_a_registered_model_and_tells_of_each_step(site: Site) -> None:
+def test_a_download_asked_for_twice_becomes_one_registered_model_and_tells_of_each_step(site: Site) -> None:
     name = site.add_model("org/first")
     with site.run_worker() as worker:
-        download_id = site.download(name, "/api/v1/discover/download")
+        ids = {site.download(name, **{"Idempotency-Key": "the-same"}) for _ in range(3)}
+        (download_id,) = ids | {site.download(name, "/api/v1/discover/download")}
 
         row = site.wait_for(download_id, "ready")
 
@@ -116,16 +119,6 @@ def test_a_download_becomes_a_registered_model_and_tells_of_each_step(site: Site
         told = _events(site, download_id)
         assert [event["status"] for event in told if event["status"] != "running"] == ["queued", "ready"]
         assert told[-1] == site.read(download_id)
-
-
-def test_asked_for_twice_it_is_done_once(site: Site) -> None:
-    name = site.add_model("org/twice")
-    with site.run_worker():
-        ids = {site.download(name, **{"Idempotency-Key": "the-same"}) for _ in range(3)} | {site.download(name)}
-        (download_id,) = ids
-
-        site.wait_for(download_id, "ready")
-
     assert site.starts(name) == [0]
 
 
@@ -237,12 +230,11 @@ def _attempts(site: Site, ids: list[str]) -> list[int]:
     return [attempts[download_id] for download_id in ids]
 
 
-def test_a_worker_of_another_data_folder_may_not_have_the_same_name(postgres_site: Site, tmp_path: Path) -> None:
-    with postgres_site.run_worker():
-        other = run_worker(tmp_path / "other", postgres_site.backend.database_url, waits=False)
-        with other as worker:
-            assert worker.process.wait(60) == 2
-            assert "MLX_HUB_MACHINE_ID" in worker.log()
+def test_a_worker_of_another_data_folder_may_not_have_the_same_name(new_database: NewDatabase, tmp_path: Path) -> None:
+    url = new_database("postgresql", tmp_path)
+    with run_worker(tmp_path / "one", url), run_worker(tmp_path / "other", url, waits=False) as other:
+        assert other.process.wait(60) == 2
+        assert "MLX_HUB_MACHINE_ID" in other.log()
 
 
 def test_it_waits_for_a_database_that_is_away_and_works_on_when_it_is_back(postgres_site: Site, tmp_path: Path) -> None:

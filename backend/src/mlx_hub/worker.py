@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import NoReturn
 from uuid import UUID
@@ -19,16 +18,12 @@ import structlog
 from sqlalchemy.engine import URL
 
 from mlx_hub.config import Settings, read_settings
-from mlx_hub.db import async_url, create_engine, create_sessions, is_away, upgrade
+from mlx_hub.db import async_url, is_away, upgrade
 from mlx_hub.errors import InUseError, UpstreamError
 from mlx_hub.models.job import Machine
 from mlx_hub.observability.logs import configure_logs
-from mlx_hub.services.cache_folder import CacheFolder
-from mlx_hub.services.core_process import CoreProcesses
 from mlx_hub.services.dispatch import PLACES, Dispatcher
 from mlx_hub.services.download_run import DownloadContext, run_download
-from mlx_hub.services.hub_client import HubClient
-from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.machines import (
     check_name_is_free,
     default_machine_id,
@@ -36,15 +31,13 @@ from mlx_hub.services.machines import (
     end_lease,
     machine_lock,
     renew_lease,
-    store_id,
 )
 from mlx_hub.services.maintenance import Chore, chores, served_models
-from mlx_hub.services.promotions import Promotions
 from mlx_hub.services.task_run import run_task
 from mlx_hub.services.tracking import Mirror
 from mlx_hub.services.training_run import run_training
 from mlx_hub.services.work_rows import WorkKey, is_active
-from mlx_hub.services.worker_context import WorkerContext
+from mlx_hub.services.worker_context import WorkerContext, open_context
 from mlx_hub.services.workflows import Work, Workflows
 
 DISPATCH_SECONDS = 1.0
@@ -102,7 +95,7 @@ def _stop(work: asyncio.Task[None]) -> None:
 
 async def _work(settings: Settings, url: URL, machine_id: str) -> None:
     await _when_database_is_there(lambda: upgrade(url))
-    async with _context(settings, url, machine_id) as context:
+    async with open_context(settings, url, machine_id=machine_id) as context:
         machine = _machine(context)
         await _when_database_is_there(lambda: _claim_name(context, machine))
         workflows = Workflows(
@@ -133,33 +126,6 @@ async def _work_as(context: WorkerContext, machine: Machine, dispatcher: Dispatc
         for chore in [*own, *chores(context, workflows)]:
             loops.create_task(_keep_doing(chore))
         loops.create_task(Mirror(context).run())
-
-
-@asynccontextmanager
-async def _context(settings: Settings, url: URL, machine_id: str) -> AsyncGenerator[WorkerContext]:
-    database = create_engine(url)
-    sessions, readers = create_sessions(database), create_sessions(database, is_read_only=True)
-    inference = InferenceClient(settings.inference_url, settings.inference_api_key)
-    hub = HubClient(settings.hub_endpoint, settings.hub_token)
-    core = CoreProcesses()
-    try:
-        yield WorkerContext(
-            settings=settings,
-            sessions=sessions,
-            readers=readers,
-            hub=hub,
-            folder=CacheFolder(settings.model_cache_dir),
-            inference=inference,
-            promotions=Promotions(sessions, readers, inference),
-            machine_id=machine_id,
-            store_id=await asyncio.to_thread(store_id, settings.data_dir),
-            core=core,
-        )
-    finally:
-        await core.close()
-        await hub.close()
-        await inference.close()
-        await database.dispose()
 
 
 def _works(context: WorkerContext) -> dict[str, Work]:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fixtures.backend import RunningBackend, run_backend
 from fixtures.events import listen, publish_numbers
-from fixtures.mlflow import clean_environment, free_port, wait_until
+from fixtures.processes import clean_environment, free_port, wait_until
 from mlx_hub.db import async_url, create_engine, create_sessions
 from mlx_hub.models.job import Event
 from mlx_hub.services.events import publish

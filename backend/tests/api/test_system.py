@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from fixtures.backend import RunningBackend, run_backend
 from fixtures.inference import InferenceStandIn
-from fixtures.mlflow import clean_environment
+from fixtures.processes import clean_environment
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import JobStatus, Machine, MirrorState, Outbox
 from mlx_hub.services import outbox

@@ -22,7 +22,7 @@ from mlx_hub.core.logit_check import compare_logits, logits
 from mlx_hub.core.manifest import read_manifest
 from mlx_hub.core.model_card import Lineage
 from mlx_hub.core.model_files import read_model_files, read_tensor_infos
-from mlx_hub.core.model_writer import load as load_weights
+from mlx_hub.core.model_loader import load_model_folder
 from mlx_hub.core.model_writer import read_config, write_model
 from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.run_files import LOCKED_EXIT_CODE, read_exit, read_heartbeat, run_lock
@@ -181,7 +181,7 @@ def test_large_model_is_written_in_shards(tmp_path: Path, tiny_models: ModelMake
     (tmp_path / "model").mkdir()
     shares: list[float] = []
 
-    model = load_weights(source)
+    model = load_model_folder(source)
     write_model(tmp_path / "model", model, read_config(source), source=source, report=shares.append, max_shard_bytes=400_000)
 
     files = sorted(file.name for file in (tmp_path / "model").glob("*.safetensors"))

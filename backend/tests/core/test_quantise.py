@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from chat_tokenizer import cached_tokenizer
 from fixtures.tasks import ToolRunner
-from fixtures.training import ModelMaker, completion_rows, write_rows
+from fixtures.training import ModelMaker, write_rows
 from mlx_hub.core.logit_check import logits
 from mlx_hub.core.manifest import read_manifest
 from mlx_hub.core.model_card import Lineage
@@ -37,29 +37,23 @@ def odd_model(folder: Path, *, hidden: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("bits", "tolerance"), [(4, 0.8), (8, 0.05)])
-def test_quantised_model_loads_and_answers_alike(
-    tmp_path: Path, tiny_models: ModelMaker, run_tool_here: ToolRunner, bits: int, tolerance: float
-) -> None:
-    job_dir = quantise_job(tmp_path, tiny_models(), bits=bits)
-
-    report = run_tool_here(job_dir)
-
-    assert report.status == "completed", report
-    quantised, before = (logits(load(str(folder))[0], TOKENS) for folder in (job_dir / "output", tiny_models()))
-    distance = float(mx.abs(quantised - before).mean() / mx.abs(before).mean())
-    assert 0 < distance < tolerance
-    config = json.loads((job_dir / "output" / "config.json").read_text())
-    assert (config["quantization"]["bits"], config["quantization"]["group_size"]) == (bits, 64)
+def distance(folder: Path, model: Path) -> float:
+    """Between the logits of two models, as mlx-lm loads them."""
+    quantised, before = (logits(load(str(path))[0], TOKENS) for path in (folder, model))
+    return float(mx.abs(quantised - before).mean() / mx.abs(before).mean())
 
 
-def test_size_and_perplexity_are_told_before_and_after(
+def test_quantised_model_loads_answers_alike_and_its_size_and_perplexity_are_told(
     tmp_path: Path, tiny_models: ModelMaker, run_tool_here: ToolRunner
 ) -> None:
     job_dir = quantise_job(tmp_path, tiny_models())
 
-    assert run_tool_here(job_dir).status == "completed"
+    report = run_tool_here(job_dir)
 
+    assert report.status == "completed", report
+    assert 0 < distance(job_dir / "output", tiny_models()) < 0.8
+    config = json.loads((job_dir / "output" / "config.json").read_text())
+    assert (config["quantization"]["bits"], config["quantization"]["group_size"]) == (4, 64)
     result = read_result(job_dir)
     assert result["size_before_bytes"] == read_model_files(tiny_models()).weights_bytes
     assert result["size_after_bytes"] == read_model_files(job_dir / "output").weights_bytes < result["size_before_bytes"] / 5
@@ -73,13 +67,16 @@ def test_size_and_perplexity_are_told_before_and_after(
     assert "perplexity_after" in (job_dir / "output" / "README.md").read_text()
 
 
-def test_perplexity_is_that_of_the_tokens_to_learn(tmp_path: Path, tiny_models: ModelMaker, run_tool_here: ToolRunner) -> None:
+def test_perplexity_of_8_bits_is_that_of_the_tokens_to_learn(
+    tmp_path: Path, tiny_models: ModelMaker, run_tool_here: ToolRunner
+) -> None:
     text = "The lamp is in the attic."
     dataset = write_rows(tmp_path / "data.jsonl", [{"text": text}])
     job_dir = quantise_job(tmp_path / "job", tiny_models(), bits=8, dataset_file=str(dataset))
 
     assert run_tool_here(job_dir).status == "completed"
 
+    assert 0 < distance(job_dir / "output", tiny_models()) < 0.05
     model, tokenizer = load(str(tiny_models()))
     tokens = np.array([*tokenizer.encode(text), tokenizer.eos_token_id], np.int32)
     scores = np.array(logits(model, tokens)[:-1]).astype(np.float64)
@@ -92,7 +89,7 @@ def test_perplexity_is_that_of_the_tokens_to_learn(tmp_path: Path, tiny_models: 
 def test_few_rows_of_a_large_dataset_are_measured_always_the_same(
     tmp_path: Path, tiny_models: ModelMaker, run_tool_here: ToolRunner
 ) -> None:
-    rows = completion_rows(80)
+    rows = [{"prompt": f"question {number}", "completion": f"answer {number}"} for number in range(70)]
     results = []
     for name, ordered in {"a": rows, "b": rows[::-1]}.items():
         dataset = write_rows(tmp_path / f"{name}.jsonl", ordered)

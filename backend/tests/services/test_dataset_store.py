@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from mlx_hub.config import Settings
-from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
+from mlx_hub.db import async_url, create_engine, create_sessions
 from mlx_hub.errors import ConflictError
 from mlx_hub.models.dataset import Dataset, DatasetPublic, DatasetSource
 from mlx_hub.services.core_process import CoreProcesses
@@ -23,9 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def with_context(tmp_path: Path, database_url: str, work: Callable[[DatasetContext], Awaitable[T]]) -> T:
-    url = async_url(database_url)
-    await upgrade(url)
-    engine, core = create_engine(url), CoreProcesses()
+    engine, core = create_engine(async_url(database_url)), CoreProcesses()
     try:
         settings = Settings(data_dir=tmp_path, model_cache_dir=tmp_path / "cache")
         return await work(DatasetContext(settings, create_sessions(engine), create_sessions(engine, is_read_only=True), core))
@@ -45,7 +43,7 @@ async def store(context: DatasetContext, name: str) -> DatasetPublic:
         return await scan_and_store(context, NewDataset(dataset_id, name, "", DatasetSource(kind="jsonl")), None)
 
 
-async def test_a_taken_name_leaves_only_the_first(tmp_path: Path, database_url: str) -> None:
+async def test_a_taken_name_leaves_only_the_first(tmp_path: Path, migrated_url: str) -> None:
     async def work(context: DatasetContext) -> None:
         first = await store(context, "rows")
         before = files(context)
@@ -55,10 +53,10 @@ async def test_a_taken_name_leaves_only_the_first(tmp_path: Path, database_url: 
         assert files(context) == before
         assert all(str(first.id) in name for name in before)
 
-    await with_context(tmp_path, database_url, work)
+    await with_context(tmp_path, migrated_url, work)
 
 
-async def test_cancelling_at_any_moment_leaves_a_dataset_or_nothing(tmp_path: Path, database_url: str) -> None:
+async def test_cancelling_at_any_moment_leaves_a_dataset_or_nothing(tmp_path: Path, migrated_url: str) -> None:
     async def work(context: DatasetContext) -> None:
         await store(context, "first")
         for milliseconds in (0, 2, 5, 10, 20, 30, 40, 60, 80, 100):
@@ -71,10 +69,10 @@ async def test_cancelling_at_any_moment_leaves_a_dataset_or_nothing(tmp_path: Pa
                 rows = (await session.exec(select(Dataset.id))).all()
             assert files(context) == {context.folder.file(row, kind).name for row in rows for kind in (ROWS, INDEX, PROBLEMS)}
 
-    await with_context(tmp_path, database_url, work)
+    await with_context(tmp_path, migrated_url, work)
 
 
-async def test_a_sweep_takes_what_has_no_row_and_leaves_what_has_one(tmp_path: Path, database_url: str) -> None:
+async def test_a_sweep_takes_what_has_no_row_and_leaves_what_has_one(tmp_path: Path, migrated_url: str) -> None:
     async def work(context: DatasetContext) -> None:
         kept = await store(context, "kept")
         lost = uuid4()
@@ -86,10 +84,10 @@ async def test_a_sweep_takes_what_has_no_row_and_leaves_what_has_one(tmp_path: P
         assert await sweep(context) == 0
         assert {name.partition(".")[0] for name in files(context)} == {str(kept.id)}
 
-    await with_context(tmp_path, database_url, work)
+    await with_context(tmp_path, migrated_url, work)
 
 
-async def test_nothing_is_deleted_while_the_database_does_not_answer(tmp_path: Path) -> None:
+async def test_nothing_is_deleted_while_the_database_does_not_answer(tmp_path: Path, migrated_sqlite_url: str) -> None:
     async def work(context: DatasetContext) -> None:
         dataset_id = uuid4()
         context.folder.staged(dataset_id, ROWS).parent.mkdir(parents=True)
@@ -104,4 +102,4 @@ async def test_nothing_is_deleted_while_the_database_does_not_answer(tmp_path: P
         assert await sweep(context) == 1
         assert not context.folder.file(dataset_id).exists()
 
-    await with_context(tmp_path, f"sqlite:///{tmp_path}/hub.db", work)
+    await with_context(tmp_path, migrated_sqlite_url, work)

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from fixtures.worker import Bench, count_recoveries, open_bench
 from mlx_hub.core.run_files import Heartbeat
-from mlx_hub.db import async_url, upgrade
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Download, Event, JobStatus, Machine, Task, TrainingJob
 from mlx_hub.services.dispatch import PLACES, WAITING_FOR_MACHINE, Dispatcher, queue_name
@@ -26,9 +25,8 @@ LEASE_SECONDS = 2.0
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, database_url: str) -> AsyncGenerator[Bench]:
-    await upgrade(async_url(database_url))
-    async with open_bench(tmp_path, database_url) as opened:
+async def bench(tmp_path: Path, migrated_url: str) -> AsyncGenerator[Bench]:
+    async with open_bench(tmp_path, migrated_url) as opened:
         yield opened
 
 
@@ -221,11 +219,13 @@ async def test_what_waits_in_a_dead_machines_queue_is_taken_back(stage: Stage) -
     await stage.until_seen(WorkKey("download", key.row_id, 1))
 
 
-async def test_a_job_whose_trainer_lives_on_is_left_to_it(stage: Stage) -> None:
+@pytest.mark.parametrize(("kind", "folder"), [("training", "runs"), ("task", "exports")])
+async def test_work_whose_process_lives_on_is_left_to_it(stage: Stage, kind: str, folder: str) -> None:
     bench = stage.bench
-    row = job(bench, status="running", machine_id="dead")
+    values: dict[str, Any] = {"status": "running", "machine_id": "dead", "store_id": bench.context.store_id}
+    row = job(bench, **values) if kind == "training" else Task(kind="quantise", subject_id=uuid4(), **values)
     key = await add(bench, row)
-    run_dir = bench.context.settings.data_dir / "runs" / str(row.id)
+    run_dir = bench.context.settings.data_dir / folder / str(row.id)
     run_dir.mkdir(parents=True)
 
     def beat(t: float) -> None:
@@ -239,8 +239,8 @@ async def test_a_job_whose_trainer_lives_on_is_left_to_it(stage: Stage) -> None:
         assert (await read(bench, key)).attempt == 0
         await asyncio.sleep(0.05)
 
-    # The trainer stops writing.
-    await stage.until_seen(WorkKey("training", row.id, 1))
+    # The process stops writing.
+    await stage.until_seen(WorkKey(kind, row.id, 1))
 
 
 async def test_a_job_of_a_folder_that_no_worker_sees_says_what_it_waits_for(stage: Stage) -> None:

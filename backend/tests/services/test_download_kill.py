@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures.downloads import REPO_ID, Downloads, safetensors, wait_until
+from fixtures.downloads import REPO_ID, Downloads, safetensors
+from fixtures.processes import wait_until
 from mlx_hub.models.job import DownloadStatus
 
 NUM_BYTES = 6_000_000

@@ -1,14 +1,12 @@
 """Ids, the device, the lock and the lease of a worker."""
 
-import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
+from fixtures.databases import do_in_session
 from mlx_hub.errors import InUseError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Machine
@@ -79,43 +77,28 @@ def _machine(**values: Any) -> Machine:
     return Machine(**defaults | values)
 
 
-def _in_session(url: str, work: Callable[[Any], Any]) -> Any:
-    async def run() -> Any:
-        engine = create_engine(async_url(url))
-        try:
-            async with create_sessions(engine).begin() as session:
-                return await work(session)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
-
-
-def test_a_lease_is_renewed_and_ended(database_url: str) -> None:
-    asyncio.run(upgrade(async_url(database_url)))
-    _in_session(database_url, lambda session: renew_lease(session, _machine(heartbeat_at=utc_now() - timedelta(hours=1))))
-    _in_session(database_url, lambda session: renew_lease(session, _machine(version="2")))
+def test_a_lease_is_renewed_and_ended(migrated_url: str) -> None:
+    do_in_session(migrated_url, lambda session: renew_lease(session, _machine(heartbeat_at=utc_now() - timedelta(hours=1))))
+    do_in_session(migrated_url, lambda session: renew_lease(session, _machine(version="2")))
 
     async def read(session: Any) -> list[Machine]:
         return list((await session.exec(select(Machine))).all())
 
-    (row,) = _in_session(database_url, read)
+    (row,) = do_in_session(migrated_url, read)
     assert row.version == "2"
     assert utc_now() - row.heartbeat_at < timedelta(minutes=1)
 
-    _in_session(database_url, lambda session: end_lease(session, _machine()))
+    do_in_session(migrated_url, lambda session: end_lease(session, _machine()))
 
-    assert _in_session(database_url, read) == []
+    assert do_in_session(migrated_url, read) == []
 
 
-def test_a_name_that_lives_in_another_folder_is_taken(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/hub.db"
-    asyncio.run(upgrade(async_url(url)))
-    _in_session(url, lambda session: renew_lease(session, _machine()))
+def test_a_name_that_lives_in_another_folder_is_taken(migrated_sqlite_url: str) -> None:
+    do_in_session(migrated_sqlite_url, lambda session: renew_lease(session, _machine()))
     other = _machine(store_id="other")
 
     with pytest.raises(InUseError, match="MLX_HUB_MACHINE_ID"):
-        _in_session(url, lambda session: check_name_is_free(session, other, lease_seconds=60))
+        do_in_session(migrated_sqlite_url, lambda session: check_name_is_free(session, other, lease_seconds=60))
 
-    _in_session(url, lambda session: check_name_is_free(session, _machine(), lease_seconds=60))
-    _in_session(url, lambda session: check_name_is_free(session, other, lease_seconds=0))
+    do_in_session(migrated_sqlite_url, lambda session: check_name_is_free(session, _machine(), lease_seconds=60))
+    do_in_session(migrated_sqlite_url, lambda session: check_name_is_free(session, other, lease_seconds=0))

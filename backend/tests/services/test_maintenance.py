@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from fixtures.inference import InferenceStandIn
 from fixtures.worker import Bench, open_bench
-from mlx_hub.db import async_url, upgrade
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.idempotency import IdempotencyKey
 from mlx_hub.models.job import Event, Task
@@ -21,9 +20,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, database_url: str) -> AsyncGenerator[Bench]:
-    await upgrade(async_url(database_url))
-    async with open_bench(tmp_path, database_url) as opened:
+async def bench(tmp_path: Path, migrated_url: str) -> AsyncGenerator[Bench]:
+    async with open_bench(tmp_path, migrated_url) as opened:
         yield opened
 
 

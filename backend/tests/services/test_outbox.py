@@ -1,12 +1,11 @@
 """What is told to MLflow stands in the caller's transaction, in the order of the calls, and is JSON on both databases."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
+from fixtures.databases import do_in_session
 from mlx_hub.models.job import JobStatus, Outbox, TrainingJob
 from mlx_hub.services import outbox
 from sqlmodel import col, select
@@ -16,22 +15,9 @@ InSession = Callable[[Callable[[AsyncSession], Awaitable[Any]]], Any]
 
 
 @pytest.fixture
-def in_session(database_url: str) -> InSession:
+def in_session(migrated_url: str) -> InSession:
     """Runs its argument in a transaction."""
-    asyncio.run(upgrade(async_url(database_url)))
-
-    def run(work: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
-        async def do() -> Any:
-            engine = create_engine(async_url(database_url))
-            try:
-                async with create_sessions(engine).begin() as session:
-                    return await work(session)
-            finally:
-                await engine.dispose()
-
-        return asyncio.run(do())
-
-    return run
+    return lambda work: do_in_session(migrated_url, work)
 
 
 async def _rows(session: AsyncSession) -> list[Outbox]:

@@ -13,7 +13,7 @@ from fixtures.training import ModelMaker
 from mlx_hub.core.model_card import Lineage
 from mlx_hub.core.run_files import ExitReport, read_heartbeat
 from mlx_hub.core.tool_files import FuseSpec, write_spec
-from mlx_hub.services.tool_process import ToolProcess, run_tool
+from mlx_hub.services.tool_process import run_tool
 
 MODULE = "mlx_hub.core.export"
 DEADLINE_SECONDS = 60
@@ -67,22 +67,6 @@ def test_stop_that_comes_first_starts_nothing(job_dir: Path) -> None:
 
     assert run(job_dir, is_stopped=stop).status == "cancelled"
     assert read_heartbeat(job_dir) is None
-
-
-def test_secrets_do_not_reach_the_tool(job_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "secret-token")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
-    process = ToolProcess.start(job_dir, MODULE)
-    try:
-        environment = Path(f"/proc/{process.pid}/environ").read_text() if Path("/proc").is_dir() else ""
-        assert "secret" not in environment
-    finally:
-        process.send(signal.SIGKILL)
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not process.has_ended():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert process.exit_status == -signal.SIGKILL
 
 
 @pytest.mark.slow

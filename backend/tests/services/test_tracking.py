@@ -1,6 +1,5 @@
 """What a job did arrives in a real MLflow, once and in order, whatever happens to MLflow, the wire and the mirror."""
 
-import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -10,8 +9,9 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-from fixtures.mlflow import MirrorProcess, MlflowServer, Wire, run_mirror, wait_until
-from mlx_hub.db import async_url, create_engine, create_sessions, upgrade
+from fixtures.databases import do_in_session
+from fixtures.mlflow import MirrorProcess, MlflowServer, Wire, run_mirror
+from fixtures.processes import wait_until
 from mlx_hub.models.job import JobStatus, MirrorState, Outbox, TrainingJob
 from mlx_hub.models.registered_model import ModelKind, ModelVersion, RegisteredModel
 from mlx_hub.services import outbox
@@ -32,15 +32,7 @@ class Work:
     database_url: str
 
     def do(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        async def run() -> T:
-            engine = create_engine(async_url(self.database_url))
-            try:
-                async with create_sessions(engine).begin() as session:
-                    return await work(session)
-            finally:
-                await engine.dispose()
-
-        return asyncio.run(run())
+        return do_in_session(self.database_url, work)
 
     def add_job(self) -> TrainingJob:
         job = TrainingJob(name="run", store_id="store", adapter_name="poet", model_id=None, dataset_id=None)
@@ -96,15 +88,12 @@ def point(step: int) -> dict[str, float]:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
-    url = f"sqlite:///{tmp_path}/hub.db"
-    asyncio.run(upgrade(async_url(url)))
-    return Work(tmp_path, url)
+def work(tmp_path: Path, migrated_sqlite_url: str) -> Work:
+    return Work(tmp_path, migrated_sqlite_url)
 
 
-def test_a_run_its_files_its_version_and_the_alias_arrive(database_url: str, tmp_path: Path, mlflow: MlflowServer) -> None:
-    asyncio.run(upgrade(async_url(database_url)))
-    work = Work(tmp_path, database_url)
+def test_a_run_its_files_its_version_and_the_alias_arrive(migrated_url: str, tmp_path: Path, mlflow: MlflowServer) -> None:
+    work = Work(tmp_path, migrated_url)
     job, name = work.add_job(), f"team/poet:{uuid4().hex}"
     model = RegisteredModel(name=name, base_model="org/base", kind=ModelKind.ADAPTER, description="Rhymes.")
     (tmp_path / "adapter").mkdir()
@@ -126,7 +115,7 @@ def test_a_run_its_files_its_version_and_the_alias_arrive(database_url: str, tmp
         outbox.end_run(session, job.id, JobStatus.COMPLETED)
 
     work.do(add)
-    with run_mirror(tmp_path, database_url, mlflow.uri) as mirror:
+    with run_mirror(tmp_path, migrated_url, mlflow.uri) as mirror:
         work.wait_until_told(mirror)
 
     (run,) = mlflow.runs(job.id)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.jobs import Jobs, change_row, training_beat, wait_for
-from fixtures.training import completion_rows, write_run_folder
-from mlx_hub.core.run_files import ExitReport, is_running, read_heartbeat
+from fixtures.jobs import Jobs, change_row, training_beat, wait_for, wait_for_row
+from fixtures.training import write_run_folder
+from mlx_hub.core.run_files import HEARTBEAT_SECONDS, LOG_FILE, ExitReport, Heartbeat, is_running, read_exit, read_heartbeat
 from mlx_hub.models.job import JobStatus, Metric
 from mlx_hub.models.registered_model import ModelVersion
 from mlx_hub.services import training
-from mlx_hub.services.trainer_process import read_log_tail
+from mlx_hub.services.detached_process import read_log_tail
+from mlx_hub.services.dispatch import WAITING_FOR_MACHINE
 from mlx_hub.services.training_run import run_training
 from mlx_hub.services.worker_context import WorkerContext
 from sqlmodel import col, select
@@ -24,11 +25,13 @@ pytestmark = pytest.mark.timeout(300)
 
 RunTrainer = Callable[..., ExitReport]
 
-_ROWS = completion_rows(30)
+_ROWS = [{"prompt": f"question {i}", "completion": f"answer {i} " * (i % 3 + 1)} for i in range(24)]
+_STEPS = 64
 _SETTINGS: dict[str, Any] = {
-    "steps": 80,
+    "steps": _STEPS,
+    "batch_size": 2,
     "save_every": 8,
-    "eval_every": 40,
+    "eval_every": 32,
     "lora_rank": 4,
     "lora_dropout": 0.1,
     "learning_rate": 1e-3,
@@ -44,28 +47,44 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_models: Any, run_
 
 
 def _num_starts(run_dir: Path) -> int:
-    return sum("training_started" in line for line in read_log_tail(run_dir, 10_000))
+    return sum("training_started" in line for line in read_log_tail(run_dir / LOG_FILE, 10_000))
+
+
+async def hang(run_dir: Path, *, step: int) -> Heartbeat:
+    """Stop the trainer after it has done the step and told that it is at work; until then it works by moments."""
+    beat = await training_beat(run_dir, step=step)
+    os.kill(beat.pid, signal.SIGSTOP)
+    while not beat.num_checks:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        os.kill(beat.pid, signal.SIGCONT)
+        await asyncio.sleep(0.01)
+        os.kill(beat.pid, signal.SIGSTOP)
+        beat = read_heartbeat(run_dir) or beat
+    return beat
+
+
+async def leave(running: asyncio.Task[None]) -> None:
+    """As a worker does that stops."""
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 def test_a_disturbed_job_ends_with_the_undisturbed_adapter(sqlite_jobs: Jobs, undisturbed: bytes) -> None:
     jobs = sqlite_jobs
-    jobs.stall_seconds = 4.0
+    jobs.stall_seconds = 2.0
     job_id = jobs.create(_ROWS, **_SETTINGS)
     run_dir = jobs.run_dir(job_id)
 
     async def disturb(context: WorkerContext) -> None:
         first_try = asyncio.create_task(run_training(context, job_id, 0))
-        first = await training_beat(run_dir, step=10)
-        first_try.cancel()
-        with suppress(asyncio.CancelledError):
-            await first_try
-        assert is_running(first)
+        hung = await hang(run_dir, step=10)
+        await leave(first_try)
+        assert is_running(hung)
 
+        # It adopts the one that hangs, which keeps others out of the folder, and replaces it.
         second_try = asyncio.create_task(run_training(context, job_id, 0))
-        adopted = await training_beat(run_dir, step=25)
-        assert (adopted.pid, _num_starts(run_dir)) == (first.pid, 1)
-        os.kill(adopted.pid, signal.SIGSTOP)
-        restarted = await training_beat(run_dir, step=40, other_than=adopted.pid)
+        restarted = await training_beat(run_dir, step=20, other_than=hung.pid)
         os.kill(restarted.pid, signal.SIGKILL)
         await second_try
 
@@ -76,7 +95,7 @@ def test_a_disturbed_job_ends_with_the_undisturbed_adapter(sqlite_jobs: Jobs, un
     assert _num_starts(run_dir) == 3
     assert jobs.adapter(job_id) == undisturbed
     losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
-    assert sorted(losses) == list(range(1, 81))
+    assert sorted(losses) == list(range(1, _STEPS + 1))
     assert len(jobs.rows(select(ModelVersion))) == 1
 
 
@@ -102,7 +121,7 @@ def test_a_cancelled_job_is_resumed_to_the_same_adapter(sqlite_jobs: Jobs, undis
     job = jobs.train(job_id, attempt=1)
 
     assert (cancelled.status, cancelled.phase, cancelled.error_code) == (JobStatus.CANCELLED, "training", None)
-    assert 7 <= cancelled.step < 80
+    assert 7 <= cancelled.step < _STEPS
     assert beat is not None
     assert not is_running(beat)
     assert (resumed.status, resumed.attempt, resumed.is_cancel_requested) == (JobStatus.QUEUED, 1, False)
@@ -122,7 +141,8 @@ def test_a_trainer_that_always_dies_fails_the_job_with_its_last_words(sqlite_job
         killed: int | None = None
         while not running.done():
             beat = read_heartbeat(jobs.run_dir(job_id))
-            if beat and beat.mode == "train" and beat.pid != killed and beat.step >= 1 and is_running(beat):
+            has_begun = beat is not None and beat.mode == "train" and (killed is not None or beat.step >= 1)
+            if beat and has_begun and beat.pid != killed and is_running(beat):
                 os.kill(beat.pid, signal.SIGKILL)
                 killed, num_kills = beat.pid, num_kills + 1
             await asyncio.sleep(0.02)
@@ -158,6 +178,40 @@ def test_a_job_that_another_has_taken_is_left(sqlite_jobs: Jobs) -> None:
     assert (job.status, job.attempt, job.machine_id, job.error_code) == (JobStatus.RUNNING, 1, "another", None)
 
 
+def test_a_job_whose_machine_was_away_goes_on_with_what_its_trainer_did_meanwhile(sqlite_jobs: Jobs) -> None:
+    jobs = sqlite_jobs
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+    run_dir = jobs.run_dir(job_id)
+
+    async def go_away(context: WorkerContext, running: asyncio.Task[None]) -> None:
+        """Others say of the job what it waits for."""
+        await leave(running)
+        async with context.sessions.begin() as session:
+            await change_row(session, job_id, phase=WAITING_FOR_MACHINE)
+
+    async def come_and_go(context: WorkerContext) -> None:
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        trainer = await training_beat(run_dir, step=1)
+        os.kill(trainer.pid, signal.SIGSTOP)
+        await go_away(context, running)
+
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        await wait_for_row(context, job_id, phase="training")
+        await go_away(context, running)
+
+        os.kill(trainer.pid, signal.SIGCONT)
+        await wait_for(lambda: not is_running(trainer) and read_exit(run_dir))
+        await run_training(context, job_id, 0)
+
+    jobs.run(come_and_go)
+
+    job = jobs.read(job_id)
+    assert (job.status, job.phase, job.step, job.error_message) == (JobStatus.COMPLETED, "completed", _STEPS, None)
+    assert _num_starts(run_dir) == 1
+    losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
+    assert sorted(losses) == list(range(1, _STEPS + 1))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_worker_may_stop_at_any_moment(jobs: Jobs, undisturbed: bytes) -> None:
@@ -180,4 +234,4 @@ def test_the_worker_may_stop_at_any_moment(jobs: Jobs, undisturbed: bytes) -> No
     assert jobs.adapter(job_id) == undisturbed
     assert [version.version for version in jobs.rows(select(ModelVersion))] == [1]
     losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
-    assert sorted(losses) == list(range(1, 81))
+    assert sorted(losses) == list(range(1, _STEPS + 1))

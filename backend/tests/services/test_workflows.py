@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from fixtures.worker import Bench, open_bench, queue_rows
-from mlx_hub.db import async_url, upgrade
 from mlx_hub.models.base import utc_now
 from mlx_hub.services.work_rows import WorkKey
 from mlx_hub.services.workflows import Handed, Workflows, WorkState
@@ -22,9 +21,8 @@ QUEUES = {"io:store:here": 2}
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, database_url: str) -> AsyncGenerator[Bench]:
-    await upgrade(async_url(database_url))
-    async with open_bench(tmp_path, database_url) as opened:
+async def bench(tmp_path: Path, migrated_url: str) -> AsyncGenerator[Bench]:
+    async with open_bench(tmp_path, migrated_url) as opened:
         yield opened
 
 

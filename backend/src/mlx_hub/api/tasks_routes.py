@@ -1,19 +1,21 @@
-"""`/tasks`: exports and quantisations, and the routes of a model that start them. A worker does the work."""
+"""`/tasks`: exports, quantisations and imports, and the routes of models that start them. A worker does the work."""
 
+import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, Services, ServicesDep, SessionDep
 from mlx_hub.api.problems import documented_errors
-from mlx_hub.api.tasks_schemas import ExportCreate, QuantiseCreate
+from mlx_hub.api.tasks_schemas import ExportCreate, ImportCreate, QuantiseCreate
 from mlx_hub.models.base import Page
 from mlx_hub.models.job import JobStatus
 from mlx_hub.services import tasks
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.idempotency import answer_once
+from mlx_hub.services.model_folder import ModelFolder, read_model_folder
 from mlx_hub.services.task_archive import open_archive
 from mlx_hub.services.task_events import TaskPublic
 
@@ -52,11 +54,37 @@ async def quantise_model(
     return await answer_once(session, request, TaskPublic, work)
 
 
+async def _read_folder(body: ImportCreate) -> ModelFolder:
+    return await asyncio.to_thread(read_model_folder, body.path)
+
+
+@router.post("/models/import", status_code=202, summary="Import a folder of this machine", responses=documented_errors(409))
+async def import_model(
+    body: ImportCreate,
+    # Before the transaction: it may lie on a disk that takes its time.
+    folder: Annotated[ModelFolder, Depends(_read_folder)],
+    session: SessionDep,
+    services: ServicesDep,
+    request: KeyedRequestDep,
+) -> TaskPublic:
+    """Copies a model's data files (never code or pickles), checks them like a download, and registers it as `local/<name>`.
+
+    When the task is completed it can be trained on and served by that name at once.
+    """
+
+    async def work() -> TaskPublic:
+        return TaskPublic.from_row(await tasks.request_import(session, _place(services), folder, name=body.name))
+
+    return await answer_once(session, request, TaskPublic, work)
+
+
 @router.get("/tasks", summary="List tasks", responses=documented_errors())
 async def list_tasks(
     session: SessionDep,
     page: PageDep,
-    kind: Annotated[list[Literal["export", "quantise"]] | None, Query(description="May be given several times.")] = None,
+    kind: Annotated[
+        list[Literal["export", "quantise", "import"]] | None, Query(description="May be given several times.")
+    ] = None,
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be given several times.")] = None,
 ) -> Page[TaskPublic]:
     """The newest first."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
 import typer
 from rich.markup import escape
 
-from mlx_hub.cli.client import Service, ServiceClient
+from mlx_hub.cli.client import Json, Service, ServiceClient
 from mlx_hub.cli.errors import UsageError
 from mlx_hub.cli.output import Output
 
@@ -55,6 +55,13 @@ class Cli:
     @property
     def is_json(self) -> bool:
         return self.out.is_json
+
+    def delete(self, path: str, row: Json) -> None:
+        """Delete at the backend's `path` what the row is of, and say so."""
+        self.backend.delete(f"{path}/{row['id']}")
+        if self.is_json:
+            return self.out.data({"deleted": row["id"], "name": row["name"]})
+        return self.out.line(f"Deleted {row['name']}.")
 
     def confirm(self, question: str, *, is_sure: bool) -> None:
         """Ask on a terminal; elsewhere `--yes` must have said it. Raises UsageError, or Abort for a no."""

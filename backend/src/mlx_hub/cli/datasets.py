@@ -211,7 +211,4 @@ def remove(cli: Cli, dataset: Dataset, yes: Sure = False) -> None:
     """Delete a dataset with its file. Refused while a queued or running job needs it."""
     row = find_dataset(cli, dataset)
     cli.confirm(f"Delete dataset {row['name']}, {row['num_rows']} rows?", is_sure=yes)
-    cli.backend.delete(f"{PATH}/{row['id']}")
-    if cli.is_json:
-        return cli.out.data({"deleted": row["id"], "name": row["name"]})
-    return cli.out.line(f"Deleted {row['name']}.")
+    cli.delete(PATH, row)

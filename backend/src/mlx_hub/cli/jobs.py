@@ -153,10 +153,7 @@ def remove(cli: Cli, job: Job, yes: Sure = False) -> None:
     """Delete an ended job with its checkpoints; its adapter stays."""
     row = find_job(cli, job)
     cli.confirm(f"Delete job {row['name']} with its checkpoints?", is_sure=yes)
-    cli.backend.delete(f"{PATH}/{row['id']}")
-    if cli.is_json:
-        return cli.out.data({"deleted": row["id"], "name": row["name"]})
-    return cli.out.line(f"Deleted {row['name']}.")
+    cli.delete(PATH, row)
 
 
 def _go_on(cli: Cli, row: Json, *, detach: bool) -> None:

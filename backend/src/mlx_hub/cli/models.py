@@ -1,6 +1,7 @@
 """`mlx-hub models`: the registry of base models and adapters."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from mlx_hub.cli.command import Cli, Sure, command, group
 from mlx_hub.cli.downloads import follow_download
 from mlx_hub.cli.formats import NONE, short_id, told_age, told_bytes, told_number
 from mlx_hub.cli.names import complete_from, find
+from mlx_hub.cli.tasks import follow_task
 
 app = group("Registered models: base models and the adapters trained on them.")
 
@@ -127,6 +129,35 @@ def pull(
         )
     cli.out.line(f"{row['repo_id']} is ready: {told_bytes(row['num_bytes_total'])} in {row['path']}.")
     cli.out.note(f"Chat with it: mlx-hub chat {row['repo_id']}", style="")
+    return None
+
+
+@command(
+    app,
+    "add",
+    examples=("mlx-hub models add ~/models/my-model", "mlx-hub models add ./fused --name support-fused --detach"),
+)
+def add(
+    cli: Cli,
+    folder: Annotated[Path, typer.Argument(metavar="PATH", help="Folder on the backend's machine.")],
+    name: Annotated[str | None, typer.Option(help="It becomes local/NAME.", show_default="the folder's")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
+) -> None:
+    """Copy a model of your own into the model cache and register it. Needs no network.
+
+    Only weights in safetensors, JSON, tokenizer and template are taken. Ctrl-C leaves it to the worker.
+    """
+    body: Json = {"path": str(folder.expanduser().absolute())} | ({"name": name} if name else {})
+    task = cli.backend.create(f"{PATH}/import", body)
+    if not detach:
+        task = follow_task(cli, task)
+    if cli.is_json:
+        return cli.out.data(task)
+    if detach:
+        return cli.out.line(f"It is queued. Follow it with `mlx-hub tasks follow {short_id(task['id'])}`.")
+    result = task["result"]
+    cli.out.line(f"{result['name']} is ready: {told_bytes(result['num_bytes'])} in {result['path']}.")
+    cli.out.note(f"Chat with it: mlx-hub chat {result['name']}", style="")
     return None
 
 

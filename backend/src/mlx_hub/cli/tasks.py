@@ -1,4 +1,4 @@
-"""`mlx-hub tasks`: exports and quantisations in the background, and how one is followed."""
+"""`mlx-hub tasks`: exports, quantisations and imports in the background, and how one is followed."""
 
 from typing import Annotated
 
@@ -7,11 +7,11 @@ import typer
 from mlx_hub.cli.client import Json
 from mlx_hub.cli.command import Cli, command, group
 from mlx_hub.cli.errors import FailedError
-from mlx_hub.cli.formats import short_id, told_age
+from mlx_hub.cli.formats import short_id, told_age, told_bytes
 from mlx_hub.cli.names import complete_from, find
 from mlx_hub.cli.progress import Bar, QueueHint, detaching, poll
 
-app = group("Exports and quantisations in the background.")
+app = group("Exports, quantisations and imports in the background.")
 
 PATH = "/tasks"
 _ENDED = {"completed", "failed", "cancelled"}
@@ -28,12 +28,18 @@ def follow_task(cli: Cli, task: Json) -> Json:
         for now in poll(lambda: cli.backend.get(f"{PATH}/{identifier}")):
             task = now
             hint.watch(task["status"])
-            bar.update(task["progress"], 1.0, "", state=_state(task))
+            bar.update(task["progress"], 1.0, _told_bytes(task), state=_state(task))
             if task["status"] in _ENDED:
                 break
     if task["status"] != "completed":
         raise FailedError(f"The {task['kind']} is {task['status']}: {task['error_message'] or 'by request'}")
     return task
+
+
+def _told_bytes(task: Json) -> str:
+    """How much of what is copied; nothing for other work."""
+    total = task["arguments"].get("num_bytes")
+    return f"{told_bytes(int(total * task['progress']))} of {told_bytes(total)}" if total else ""
 
 
 def _state(task: Json) -> str:

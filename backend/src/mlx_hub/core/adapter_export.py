@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mlx_hub.core.adapters import CONFIG_FILE, WEIGHTS_FILE, read_adapter
-from mlx_hub.core.checkpoints import publish_folder
+from mlx_hub.core.durable_files import publish_folder
 from mlx_hub.core.manifest import Manifest, write_manifest
 from mlx_hub.core.model_card import CARD_FILE, LINEAGE_FILE, Lineage, adapter_card, peft_card
 from mlx_hub.core.peft_format import write_peft

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlx_hub.core.checkpoints import publish_folder
+from mlx_hub.core.durable_files import publish_folder
 from mlx_hub.core.model_files import read_tensor_infos
 from mlx_hub.core.run_config import TrainingConfig, TrainingError
 

@@ -3,14 +3,14 @@
 Who writes the arrays is the trainer's business; this module needs no MLX and the worker may read with it.
 """
 
-import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
+from mlx_hub.core.durable_files import files_in, publish_folder, write_atomically
 
 CHECKPOINTS = "ckpt"
 STATE_FILE = "state.json"
@@ -55,7 +55,7 @@ def save_checkpoint(run_dir: Path, progress: Progress, *, fingerprint: str, writ
     part.mkdir()
     try:
         write(part)
-        files = {file.name: _sha256(file) for file in _files(part)}
+        files = {file.name: _sha256(file) for file in files_in(part)}
         state = CheckpointState(progress=progress, fingerprint=fingerprint, files=files)
         (part / STATE_FILE).write_bytes(msgspec.json.encode(state))
         publish_folder(part, target)
@@ -64,42 +64,6 @@ def save_checkpoint(run_dir: Path, progress: Progress, *, fingerprint: str, writ
         shutil.rmtree(part, ignore_errors=True)
         raise
     return target
-
-
-def publish_folder(part: Path, target: Path) -> None:
-    """Move the finished folder `part` to `target`, replacing it, with everything on the disk before it gets the name."""
-    for file in _files(part):
-        sync(file)
-    sync(part)
-    if target.exists():
-        shutil.rmtree(target)
-    part.rename(target)
-    sync(target.parent)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file `path`; a reader sees the old content or the new one."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    sync(part)
-    part.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file's content, or a folder's list of names, reach the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def is_disk_full(error: Exception) -> bool:
-    """Whether that is why a file could not be written; mlx 0.32 tells a write cut short as a RuntimeError."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "[write] unable to write" in str(error).lower()
 
 
 def checkpoint_folder(run_dir: Path, step: int) -> Path:
@@ -138,10 +102,6 @@ def prune_checkpoints(run_dir: Path, *, keep: int, best_step: int | None) -> Non
 def _steps(run_dir: Path) -> list[int]:
     names = [folder.name.removeprefix(_PREFIX) for folder in (run_dir / CHECKPOINTS).glob(f"{_PREFIX}*")]
     return [int(name) for name in names if name.isdecimal()]
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file())
 
 
 def _sha256(file: Path) -> str:

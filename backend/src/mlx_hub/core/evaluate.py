@@ -15,7 +15,7 @@ from mlx_lm.tuner.utils import load_adapters
 
 from mlx_hub.core.adapters import ADAPTER, read_adapter
 from mlx_hub.core.batches import Batch, batches_by_length
-from mlx_hub.core.checkpoints import write_atomically
+from mlx_hub.core.durable_files import write_atomically
 from mlx_hub.core.examples import Examples
 from mlx_hub.core.loss import AnswerLoss
 from mlx_hub.core.run_config import RunSpec, TrainingError

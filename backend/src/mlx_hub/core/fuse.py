@@ -18,7 +18,8 @@ from mlx_hub.core.evaluate import load_adapter
 from mlx_hub.core.logit_check import NUM_TOKENS, compare_logits, logits
 from mlx_hub.core.model_card import fused_card
 from mlx_hub.core.model_files import ModelFiles, read_model_files
-from mlx_hub.core.model_writer import load, read_config, write_model
+from mlx_hub.core.model_loader import load_model_folder
+from mlx_hub.core.model_writer import read_config, write_model
 from mlx_hub.core.reference_text import REFERENCE_PARAGRAPHS
 from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.tokens import EncodedRow, TokenEncoder
@@ -38,7 +39,7 @@ def fuse(spec: FuseSpec, tool: Tool) -> dict[str, Any]:
     read_adapter(Path(spec.adapter_path))
     tool.begin("loading", 0.0)
     tokens = _sample_tokens(files)
-    model = load(files.path)
+    model = load_model_folder(files.path)
     tool.begin("comparing", 0.2)
     base = logits(model, tokens)
     load_adapter(model, Path(spec.adapter_path))
@@ -56,7 +57,7 @@ def fuse(spec: FuseSpec, tool: Tool) -> dict[str, Any]:
     mx.clear_cache()
     tool.begin("verifying", 0.8)
     # What is compared is the folder on the disk, read as a user will.
-    check = msgspec.to_builtins(compare_logits(logits(load(part), tokens), expected, base=base))
+    check = msgspec.to_builtins(compare_logits(logits(load_model_folder(part), tokens), expected, base=base))
     tool.begin("publishing", 0.95)
     manifest = finish_export(part, output, spec.lineage, card=fused_card(spec.lineage, check))
     return {**describe_export(manifest), "is_dequantised": files.quantization is not None, "check": check}

@@ -35,8 +35,13 @@ def write_manifest(folder: Path) -> Manifest:
     """Write the manifest of the files that are in `folder` now."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != MANIFEST_FILE)
     manifest = Manifest({file.name: _facts(file) for file in files})
-    (folder / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    save_manifest(folder, manifest)
     return manifest
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a manifest of files whose sizes and digests are known already."""
+    (folder / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -9,27 +9,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import msgspec
 from mlx.utils import tree_flatten, tree_map
-from mlx_lm.utils import get_total_parameters, load_model, maybe_set_recommended_wired_limit, save_config
-
-from mlx_hub.core.run_config import TrainingError
+from mlx_lm.utils import get_total_parameters, save_config
 
 MAX_SHARD_BYTES = 5 * 2**30
 INDEX_FILE = "model.safetensors.index.json"
-_CACHE_BYTES = 2 * 2**30
 _NOT_COPIED = frozenset({"config.json", INDEX_FILE, "hf_quant_config.json"})
 _COPIED_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".tiktoken")
-
-
-def load(path: Path, *, is_lazy: bool = False) -> nn.Module:
-    """The model of a folder, ready to answer. Raises TrainingError `bad_model`."""
-    maybe_set_recommended_wired_limit()
-    mx.set_cache_limit(_CACHE_BYTES)
-    try:
-        model, _ = load_model(path, lazy=is_lazy)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise TrainingError("bad_model", f"The model in {path} does not load: {error}") from error
-    model.eval()
-    return model
 
 
 def read_config(path: Path) -> dict[str, Any]:

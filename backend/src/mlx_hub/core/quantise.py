@@ -19,7 +19,8 @@ from mlx_hub.core.data_prep import Row, read_rows, split_rows
 from mlx_hub.core.loss import AnswerLoss
 from mlx_hub.core.model_card import quantised_card
 from mlx_hub.core.model_files import ModelFiles, read_model_files
-from mlx_hub.core.model_writer import load, read_config, write_model
+from mlx_hub.core.model_loader import load_model_folder
+from mlx_hub.core.model_writer import read_config, write_model
 from mlx_hub.core.reference_text import REFERENCE_PARAGRAPHS
 from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.stepper import mean_loss
@@ -98,7 +99,7 @@ def quantise(spec: QuantiseSpec, tool: Tool) -> dict[str, Any]:
         raise TrainingError("already_quantised", "The model is quantised already; quantise the model that it was made from.")
     tool.begin("loading", 0.0)
     measure = _what_to_measure(spec, files)
-    model = load(files.path)
+    model = load_model_folder(files.path)
     tool.begin("measuring", 0.1)
     before = measure.perplexity(model, tool.part(0.1, 0.4))
     tool.begin("quantising", 0.4)
@@ -112,7 +113,7 @@ def quantise(spec: QuantiseSpec, tool: Tool) -> dict[str, Any]:
     mx.clear_cache()
     tool.begin("measuring", 0.6)
     # What is measured is the folder on the disk, read as a user will.
-    after = measure.perplexity(load(part), tool.part(0.6, 0.95))
+    after = measure.perplexity(load_model_folder(part), tool.part(0.6, 0.95))
     size = read_model_files(part).weights_bytes
     report = QuantiseReport(
         bits=spec.bits,

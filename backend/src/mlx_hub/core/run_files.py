@@ -1,4 +1,4 @@
-"""Files through which a trainer and its worker talk: metrics, heartbeat, exit report, and the lock of a run folder."""
+"""Files through which a process at work in a folder and its worker talk: metrics, heartbeat, exit report, and the lock."""
 
 import fcntl
 import os
@@ -16,10 +16,12 @@ from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.stopping import StopRequest
 
 METRICS_FILE, HEARTBEAT_FILE, EXIT_FILE, LOCK_FILE = "metrics.jsonl", "heartbeat", "exit.json", "lock"
+LOG_FILE = "trainer.log"
+"""What a trainer writes to stdout and stderr."""
 HEARTBEAT_SECONDS = 1.0
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 LOCKED_EXIT_CODE = 4
-"""Refused: another trainer holds the folder."""
+"""Refused: another process holds the folder."""
 DISK_FULL_EXIT_CODE = 5
 """The disk has no room even for the exit report."""
 
@@ -175,10 +177,10 @@ def _step_of(line: bytes) -> float:
 
 @contextmanager
 def run_lock(run_dir: Path) -> Generator[None]:
-    """Keeps a second trainer out of the folder; the lock goes with the process. Raises TrainingError `already_running`."""
+    """Keeps a second process out of the folder; the lock goes with the process. Raises TrainingError `already_running`."""
     with (run_dir / LOCK_FILE).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TrainingError("already_running", "Another trainer is at work in this run folder.") from error
+            raise TrainingError("already_running", "Another process is at work in this folder.") from error
         yield

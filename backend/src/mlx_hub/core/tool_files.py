@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlx_hub.core.checkpoints import write_atomically
+from mlx_hub.core.durable_files import write_atomically
 from mlx_hub.core.model_card import Lineage
 from mlx_hub.core.run_config import Text, TrainingError
 

@@ -19,12 +19,12 @@ from mlx_hub.core.batches import Batch, batches_by_length, make_batch
 from mlx_hub.core.checkpoints import (
     Progress,
     checkpoint_folder,
-    is_disk_full,
     newest_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
 from mlx_hub.core.data_prep import BatchPlan
+from mlx_hub.core.durable_files import is_disk_full
 from mlx_hub.core.examples import Examples
 from mlx_hub.core.run_config import TrainingConfig, TrainingError
 from mlx_hub.core.run_files import ExitReport, HeartbeatWriter, MetricsLog

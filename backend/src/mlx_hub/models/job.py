@@ -149,7 +149,7 @@ class Download(Table, table=True):
 
 
 class Task(Table, table=True):
-    """Other background work that people wait for: export and quantise. Statuses move as those of jobs."""
+    """Other background work that people wait for: export, quantise and import. Statuses move as those of jobs."""
 
     __tablename__: ClassVar[Any] = "task"
 

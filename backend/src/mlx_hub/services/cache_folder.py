@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from mlx_hub.core.durable_files import sync
 from mlx_hub.errors import InUseError
 
 _TRASH_PREFIX = "trash-"
@@ -72,7 +73,7 @@ class CacheFolder:
         snapshot = self.snapshot(repo_id, commit)
         snapshot.parent.mkdir(parents=True, exist_ok=True)
         self.partial(repo_id, commit).rename(snapshot)
-        sync_folder(snapshot.parent)
+        sync(snapshot.parent)
         self.write_ref(repo_id, commit, revision=revision)
         return snapshot
 
@@ -149,12 +150,3 @@ def _folder_name(repo_id: str) -> str:
 
 def _newest_change(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,6 @@ A dataset is three files: its rows, the index of its rows, and its first problem
 folder of the same id exists, so whatever a crash leaves behind is found by the next start.
 """
 
-import errno
 import fcntl
 import os
 import shutil
@@ -15,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from mlx_hub.core.durable_files import is_disk_full, sync
 from mlx_hub.errors import StorageFullError
-from mlx_hub.services.cache_folder import sync_folder
 
 DISK_MARGIN_BYTES = 512 * 2**20
 """Left free on the disk for everybody else."""
 ROWS, INDEX, PROBLEMS = "jsonl", "index", "problems"
 _REMOVE_ATTEMPTS = 50
 _REMOVE_PAUSE_SECONDS = 0.02
-_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class DatasetFolder:
             with staged.open("rb") as file:
                 os.fsync(file.fileno())
             staged.rename(self.file(dataset_id, kind))
-        sync_folder(self.root)
+        sync(self.root)
 
     def remove(self, dataset_id: UUID) -> None:
         """Delete the dataset's files, those that exist."""
@@ -124,6 +122,6 @@ def telling_full_disk() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL_ERRORS:
+        if is_disk_full(error):
             raise StorageFullError("The disk of the data folder is full: free some space and try again.") from error
         raise

@@ -1,21 +1,23 @@
 """Hands queued rows to this worker's queues, and puts right what crashes have left: the rows are the truth, the queues follow.
 
-Each worker has queues of its own, so that after a restart it finds its running work again and nobody else does: a trainer may
-still be alive on this machine. It takes a row only when it has a free place for it. Of two workers that want one row, one gets
-it, because both hand over the same workflow id.
+Each worker has queues of its own, so that after a restart it finds its running work again and nobody else does: a trainer or a
+tool may still be alive on this machine. It takes a row only when it has a free place for it. Of two workers that want one row,
+one gets it, because both hand over the same workflow id.
 """
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlmodel import col, select, update
 
 from mlx_hub.core.run_files import read_heartbeat
-from mlx_hub.models.job import JobStatus, Machine, TrainingJob
+from mlx_hub.models.job import JobStatus, Machine, Task, TrainingJob
 from mlx_hub.services.machines import Freshness
 from mlx_hub.services.run_folder import run_folder
+from mlx_hub.services.tasks import job_folder
 from mlx_hub.services.training_events import publish_job
 from mlx_hub.services.work_rows import WorkKey, WorkRow, give_up, key_of, list_active, needs_accelerator, requeue
 from mlx_hub.services.worker_context import WorkerContext
@@ -35,6 +37,17 @@ def queue_name(lane: str, store_id: str, machine_id: str) -> str:
     return f"{lane}:{store_id}:{machine_id}"
 
 
+def _folder_of(row: WorkRow, data_dir: Path) -> Path | None:
+    """Where the process at work for a row has its heartbeat; a download has none."""
+    match row:
+        case TrainingJob():
+            return run_folder(data_dir, row.id)
+        case Task():
+            return job_folder(data_dir, row.id)
+        case _:
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What one pass has read: the machines that live, and what was handed over."""
@@ -50,7 +63,7 @@ class Dispatcher:
         self._context = context
         self._workflows = workflows
         self._leases = Freshness(lease_seconds)
-        self._trainers = Freshness(lease_seconds)
+        self._processes = Freshness(lease_seconds)
         self._doubts = Freshness(lease_seconds)
         self._queues = {lane: queue_name(lane, context.store_id, context.machine_id) for lane in PLACES}
 
@@ -71,7 +84,7 @@ class Dispatcher:
         for row in rows:
             await self._mend(row, view)
         await self._hand_over(rows, view)
-        self._trainers.forget_others({row.id for row in rows})
+        self._processes.forget_others({row.id for row in rows})
         self._doubts.forget_others({key_of(row) for row in rows})
 
     async def _hand_over(self, rows: list[WorkRow], view: _View) -> None:
@@ -96,16 +109,17 @@ class Dispatcher:
             await self._mend_handed(key_of(row), handed, view)
 
     async def _mend_of_other(self, row: WorkRow, view: _View) -> None:
-        """What another machine runs is its own affair while its worker or the job's trainer lives."""
-        # Trainers are watched before their worker is dead, so as to know then.
-        has_trainer = isinstance(row, TrainingJob) and await self._has_live_trainer(row)
-        if row.machine_id not in view.alive and not has_trainer:
+        """What another machine runs is its own affair while its worker lives, or the process that the worker started for it."""
+        # Processes are watched before their worker is dead, so as to know then.
+        has_process = await self._has_live_process(row)
+        if row.machine_id not in view.alive and not has_process:
             await self._requeue(key_of(row), reason="machine_died", machine_id=row.machine_id)
 
-    async def _has_live_trainer(self, job: TrainingJob) -> bool:
-        """Whether it writes on, or did until a moment ago, as far as we have seen."""
-        beat = await asyncio.to_thread(read_heartbeat, run_folder(self._context.settings.data_dir, job.id))
-        return beat is not None and self._trainers.is_fresh(job.id, beat)
+    async def _has_live_process(self, row: WorkRow) -> bool:
+        """Whether a trainer or a tool writes on, or did until a moment ago, as far as we have seen."""
+        folder = _folder_of(row, self._context.settings.data_dir)
+        beat = await asyncio.to_thread(read_heartbeat, folder) if folder else None
+        return beat is not None and self._processes.is_fresh(row.id, beat)
 
     async def _mend_handed(self, key: WorkKey, handed: Handed, view: _View) -> None:
         if handed.state == WorkState.GIVEN_UP:

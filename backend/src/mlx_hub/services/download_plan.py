@@ -53,7 +53,7 @@ async def plan_download(hub: HubClient, repo_id: str, revision: str) -> Download
     info = await hub.get_object(f"/api/models/{repo_id}/revision/{quote(revision, safe='')}")
     commit = commit_of(info)
     files = [_planned(entry) for entry in await _top_entries(hub, repo_id, commit)]
-    _check_files(files)
+    check_names([file.name for file in files])
     return DownloadPlan(commit, sorted(files, key=lambda file: (file.name.endswith(".safetensors"), file.name)))
 
 
@@ -78,8 +78,8 @@ def _planned(entry: dict[str, Any]) -> PlannedFile:
     return PlannedFile(entry["path"], num_bytes, "sha256" if lfs else "git-sha1", digest)
 
 
-def _check_files(files: list[PlannedFile]) -> None:
-    names = [file.name for file in files]
+def check_names(names: list[str]) -> None:
+    """Raises UpstreamError unless files of these names can be a model that MLX loads."""
     # macOS compares names without case: one of the two would replace the other.
     if len({name.casefold() for name in names}) < len(names) or len(names) > MAX_FILES:
         raise UpstreamError("The model's files have names that collide, or there are too many of them.")

@@ -1,7 +1,6 @@
 """One download from the row to the published model. Any process may run it, and run it again after another was killed."""
 
 import asyncio
-import errno
 import shutil
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from mlx_hub.core.durable_files import is_disk_full
 from mlx_hub.db import Sessions, is_away
 from mlx_hub.errors import HubError, InUseError, StorageFullError
 from mlx_hub.models.base import utc_now
@@ -227,7 +227,7 @@ class _Run:
     async def _fail(self, error: BaseException) -> None:
         if is_away(error):
             raise error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             error = StorageFullError("The disk is full: free some space, then resume the download.")
         if isinstance(error, HubError):
             self._log.warning("download_failed", code=error.code, reason=error.message)

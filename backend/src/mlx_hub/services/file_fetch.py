@@ -14,8 +14,8 @@ from typing import BinaryIO, TypeVar
 import httpx
 import structlog
 
+from mlx_hub.core.durable_files import sync
 from mlx_hub.errors import UpstreamDownError, UpstreamError
-from mlx_hub.services.cache_folder import sync_folder
 from mlx_hub.services.download_plan import PlannedFile
 from mlx_hub.services.hub_client import HubClient
 
@@ -188,4 +188,4 @@ def _settle(part: Path, target: Path) -> None:
     with part.open("rb") as opened:
         os.fsync(opened.fileno())
     part.replace(target)
-    sync_folder(target.parent)
+    sync(target.parent)

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from mlx_hub.core.adapters import ADAPTER
 from mlx_hub.core.checkpoints import CHECKPOINTS
-from mlx_hub.core.run_files import EXIT_FILES, METRICS_FILE
+from mlx_hub.core.run_files import EXIT_FILES, LOG_FILE, METRICS_FILE
 from mlx_hub.core.run_reports import EVALUATION_FILE, PROBE_FILE
-from mlx_hub.services.trainer_process import LOG_FILE
 from mlx_hub.services.trainer_watch import RESTARTS_FILE
 
 _RESULTS = (PROBE_FILE, EVALUATION_FILE, RESTARTS_FILE, *EXIT_FILES.values())

@@ -10,18 +10,18 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from mlx_hub.models.job import JobStatus, Task
 from mlx_hub.services import events
 
-EXPORT, QUANTISE = "export", "quantise"
+EXPORT, QUANTISE, IMPORT = "export", "quantise", "import"
 
 
 class TaskPublic(BaseModel):
-    """An export or a quantisation. `result` is filled when it is completed; sizes are in bytes."""
+    """An export, a quantisation or an import. `result` is filled when it is completed; sizes are in bytes."""
 
     id: UUID
-    kind: str = Field(description="export or quantise.")
-    subject_id: UUID = Field(description="The registered model that it works on.")
+    kind: str = Field(description="export, quantise or import.")
+    subject_id: UUID = Field(description="The registered model that it works on; an import's own id.")
     status: JobStatus
     phase: str
-    progress: float = Field(description="Share of the work that is done, 0 to 1.")
+    progress: float = Field(description="Share of the work that is done, 0 to 1; of an import, of its bytes.")
     is_cancel_requested: bool
     machine_id: str | None = Field(description="The worker that has it, or had it last.")
     arguments: dict[str, Any]
@@ -40,7 +40,7 @@ class TaskPublic(BaseModel):
 
 
 def has_archive(task: Task) -> bool:
-    """A quantised model goes into the model cache instead."""
+    """A model that is made goes into the model cache instead."""
     return task.kind == EXPORT and task.status == JobStatus.COMPLETED
 
 

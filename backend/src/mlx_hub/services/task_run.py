@@ -1,7 +1,6 @@
 """One task from the row to its output. Any worker of the store may run it, and run it again after another was killed."""
 
 import asyncio
-import errno
 import threading
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from mlx_hub.core.durable_files import is_disk_full
 from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.stopping import StopRequestedError
 from mlx_hub.core.tool_files import read_progress
@@ -26,9 +26,8 @@ from mlx_hub.services.worker_context import WorkerContext
 
 REPORT_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5.0
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAX_MESSAGE = 10_000
-_NEEDS_LOG = ("internal_error", "out_of_memory")
+_NEEDS_LOG = ("internal_error", "out_of_memory", "gpu_watchdog")
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +138,7 @@ class _Run:
         self._log.info("task_completed", num_bytes=result.get("num_bytes"))
 
     async def _fail(self, work: TaskWork, error: BaseException) -> None:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if is_disk_full(error):
             error = StorageFullError("The disk is full: free some space, then ask again.")
         if isinstance(error, HubError | TrainingError):
             code, message = error.code, error.message

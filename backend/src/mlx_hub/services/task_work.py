@@ -22,10 +22,11 @@ from mlx_hub.errors import StorageFullError, WrongStateError
 from mlx_hub.models.job import Task
 from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
 from mlx_hub.services.hub_facts import find_quantization
+from mlx_hub.services.imported_model import ImportedModel
 from mlx_hub.services.model_cache import DISK_MARGIN_BYTES, leased_snapshot
 from mlx_hub.services.quantised_model import QuantisedModel
 from mlx_hub.services.registry import get_row, root_model
-from mlx_hub.services.task_events import QUANTISE
+from mlx_hub.services.task_events import IMPORT, QUANTISE
 from mlx_hub.services.tasks import OUTPUT, ExportFormat, job_folder
 from mlx_hub.services.tool_process import run_tool
 from mlx_hub.services.worker_context import WorkerContext
@@ -48,28 +49,35 @@ class TaskWork:
         self._task = task
         self._stop = stop
         self._is_abandoned = False
-        self._quantised = QuantisedModel(context, task, self.job_dir) if task.kind == QUANTISE else None
+        self._made = _made_by(context, task, self.job_dir)
 
     async def run(self) -> dict[str, Any]:
         """Make the output; what it returns describes it. Raises TaskCancelledError, HubError and TrainingError."""
         await asyncio.to_thread(self.job_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
-        if self._quantised is None:
-            return await self._export()
-        async with self._quantised.prepared() as spec:
-            result = await self._run_tool(spec)
-        await self._quantised.publish(result)
+        match self._made:
+            case None:
+                return await self._export()
+            case QuantisedModel() as quantised:
+                async with quantised.prepared() as spec:
+                    result = await self._run_tool(spec)
+            case ImportedModel() as imported:
+                folder = await imported.prepared()
+                result = await self._in_thread(lambda: imported.copy(folder, check=self._check))
+        await self._made.local.publish(result["sha256"])
         return result
 
     async def register(self, session: AsyncSession, result: dict[str, Any]) -> dict[str, Any]:
         """Add the rows that come with the output; more of what describes it."""
-        return await self._quantised.register(session, result) if self._quantised else {}
+        if self._made is None:
+            return {}
+        return await self._made.local.register(session, await self._made.origin(session, result))
 
     def discard(self) -> None:
         """Delete what there is of the output; the log stays. Blocks."""
         for folder in (self.job_dir / OUTPUT, part_of(self.job_dir / OUTPUT)):
             shutil.rmtree(folder, ignore_errors=True)
-        if self._quantised:
-            self._quantised.discard()
+        if self._made:
+            self._made.local.discard()
 
     async def _export(self) -> dict[str, Any]:
         arguments = self._task.arguments
@@ -140,6 +148,13 @@ class TaskWork:
     def _check(self) -> None:
         if self._stop.is_set() or self._is_abandoned:
             raise StopRequestedError
+
+
+def _made_by(context: WorkerContext, task: Task, job_dir: Path) -> QuantisedModel | ImportedModel | None:
+    """The model that the task makes for the model cache; None when it makes files for people."""
+    if task.kind == QUANTISE:
+        return QuantisedModel(context, task, job_dir)
+    return ImportedModel(context, task, job_dir) if task.kind == IMPORT else None
 
 
 def lineage_of(name: str, version: ModelVersion, base_model: str) -> Lineage:

@@ -1,4 +1,4 @@
-"""The rows of tasks: exports and quantisations asked for, listed, cancelled. The work itself is in `task_run`."""
+"""The rows of tasks: exports, quantisations and imports asked for, listed, cancelled. The work itself is in `task_run`."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func
 from sqlmodel import col, select, update
@@ -19,8 +19,9 @@ from mlx_hub.models.job import ENDED, Download, DownloadStatus, JobStatus, Task
 from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.hub_client import check_repo_id
+from mlx_hub.services.model_folder import ModelFolder
 from mlx_hub.services.registry import get_row, root_model
-from mlx_hub.services.task_events import EXPORT, QUANTISE, publish_task
+from mlx_hub.services.task_events import EXPORT, IMPORT, QUANTISE, publish_task
 from mlx_hub.services.versions import get_version_row
 
 LOCAL_OWNER = "local"
@@ -28,6 +29,7 @@ LOCAL_OWNER = "local"
 OUTPUT = "output"
 _EXPORTS = "exports"
 _MAX_NAME_CHARACTERS = 96
+_NAMES_LOCK_KEY = 0x6D6C785F6E616D
 
 
 class ExportFormat(StrEnum):
@@ -110,8 +112,7 @@ async def request_quantise(session: AsyncSession, place: Place, model_id: UUID, 
     if request.dataset_id is not None and await session.get(Dataset, request.dataset_id) is None:
         raise NotFoundError("There is no such dataset.", field="dataset_id")
     name = _local_name(request.name or f"{_plain(model.name)}-{request.bits}bit")
-    await refuse_taken_name(session, name)
-    await _refuse_pending_name(session, name)
+    await _claim_name(session, name)
     arguments = {
         "bits": request.bits,
         "group_size": request.group_size,
@@ -120,6 +121,19 @@ async def request_quantise(session: AsyncSession, place: Place, model_id: UUID, 
         "model_name": model.name,
     }
     return await _add(session, Task(store_id=place.store_id, kind=QUANTISE, subject_id=model.id, arguments=arguments))
+
+
+async def request_import(session: AsyncSession, place: Place, folder: ModelFolder, *, name: str | None = None) -> Task:
+    """Queue the copy of a folder of this machine into the model cache, as the registered model `local/<name>`.
+
+    Without a `name` it is the folder's. Raises InvalidInputError for a name that cannot be a folder, ConflictError for one
+    that is taken.
+    """
+    name = _local_name(name or _plain(folder.name))
+    await _claim_name(session, name)
+    arguments = {"path": str(folder.path), "name": name, "num_files": len(folder.files), "num_bytes": folder.num_bytes}
+    task_id = uuid4()
+    return await _add(session, Task(id=task_id, store_id=place.store_id, kind=IMPORT, subject_id=task_id, arguments=arguments))
 
 
 async def _base_on_disk(session: AsyncSession, place: Place, model: RegisteredModel) -> Download | None:
@@ -158,8 +172,13 @@ async def refuse_taken_name(session: AsyncSession, name: str) -> None:
         raise ConflictError(f"There is a model named {name!r} already; choose another name.", field="name")
 
 
-async def _refuse_pending_name(session: AsyncSession, name: str) -> None:
-    active = select(Task).where(col(Task.kind) == QUANTISE, col(Task.status).not_in(ENDED))
+async def _claim_name(session: AsyncSession, name: str) -> None:
+    """Raises ConflictError when a model, a download or another task has the name."""
+    if session.get_bind().dialect.name == "postgresql":
+        # Of two that ask at the same moment the second sees the first's task.
+        await session.exec(select(func.pg_advisory_xact_lock(_NAMES_LOCK_KEY)))
+    await refuse_taken_name(session, name)
+    active = select(Task).where(col(Task.kind).in_((QUANTISE, IMPORT)), col(Task.status).not_in(ENDED))
     if any(task.arguments.get("name") == name for task in (await session.exec(active)).all()):
         raise ConflictError(f"Another task is making {name!r}; wait for it or choose another name.", field="name")
 

@@ -15,11 +15,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from mlx_hub.core.checkpoints import newest_checkpoint, write_atomically
+from mlx_hub.core.checkpoints import newest_checkpoint
+from mlx_hub.core.durable_files import write_atomically
 from mlx_hub.core.run_files import (
     DISK_FULL_EXIT_CODE,
     EXIT_FILES,
     LOCKED_EXIT_CODE,
+    LOG_FILE,
     ExitReport,
     Heartbeat,
     Mode,
@@ -27,8 +29,9 @@ from mlx_hub.core.run_files import (
     read_heartbeat,
 )
 from mlx_hub.core.run_reports import read_report
-from mlx_hub.services.trainer_process import TrainerProcess, bound_log, read_log_tail
+from mlx_hub.services.detached_process import DetachedProcess, Program, bound_log, read_log_tail
 
+TRAINER = Program("mlx_hub.core.train", LOG_FILE)
 RESTARTS_FILE = "restarts.json"
 POLL_SECONDS = 0.2
 TICK_SECONDS = 1.0
@@ -37,6 +40,7 @@ STOP_SECONDS = 30.0
 """From SIGTERM, which saves a checkpoint, to SIGKILL."""
 MAX_RESTARTS: dict[Mode, int] = {"train": 3, "probe": 0, "evaluate": 1}
 """Without progress. A probe that dies most likely had too little memory."""
+_OPTIONS: dict[Mode, list[str]] = {"train": [], "probe": ["--probe"], "evaluate": ["--evaluate"]}
 _STALL_STEPS = 20
 _TRACE_SECONDS = 1.0
 _START_SECONDS = 120.0
@@ -94,16 +98,18 @@ class TrainerWatch:
             process = await self._attach()
             if process is not None:
                 await self._follow(process)
+            else:
+                # What it wrote when nobody watched is still to be stored.
+                await self._on_tick(None)
             end = await self._end(process)
             if end is not None:
                 return end
 
-    async def _attach(self) -> TrainerProcess | None:
+    async def _attach(self) -> DetachedProcess | None:
         """A living trainer or a new one; None when there is an exit report instead."""
         deadline = time.monotonic() + STOP_SECONDS
-        while found := TrainerProcess.find(self._run_dir):
-            process, mode = found
-            if mode == self._mode:
+        while process := DetachedProcess.find(self._run_dir):
+            if process.mode == self._mode:
                 self._log.info("trainer_adopted", pid=process.pid)
                 return process
             # Left by an earlier attempt; the folder is free when it has gone.
@@ -111,17 +117,21 @@ class TrainerWatch:
             await asyncio.sleep(POLL_SECONDS)
         if self._report() is not None:
             return None
-        variables = _RELAXED if self._restarts.relaxes_watchdog else {}
-        process = await asyncio.to_thread(TrainerProcess.start, self._run_dir, self._mode, variables)
+        process = await asyncio.to_thread(self._start)
         self._log.info("trainer_started", pid=process.pid)
         return process
+
+    def _start(self) -> DetachedProcess:
+        (self._run_dir / EXIT_FILES[self._mode]).unlink(missing_ok=True)
+        variables = _RELAXED if self._restarts.relaxes_watchdog else {}
+        return DetachedProcess.start(TRAINER, self._run_dir, *_OPTIONS[self._mode], variables=variables)
 
     def _report(self) -> ExitReport | None:
         """A trainer that stopped although nobody asked, when the machine goes down for example, has not ended its run."""
         report = read_exit(self._run_dir, exit_file=EXIT_FILES[self._mode])
         return None if report is not None and report.status == "cancelled" and not self._shall_stop else report
 
-    async def _follow(self, process: TrainerProcess) -> None:
+    async def _follow(self, process: DetachedProcess) -> None:
         """Until the process is gone."""
         self._cause = ""
         patience = _Patience(self._stall_seconds)
@@ -133,7 +143,7 @@ class TrainerWatch:
                 next_tick = now + TICK_SECONDS
                 beat = self._beat_of(process)
                 wished = await self._on_tick(beat)
-                await asyncio.to_thread(bound_log, self._run_dir)
+                await asyncio.to_thread(bound_log, self._run_dir / LOG_FILE)
                 if wished and kill_at is None:
                     self._shall_stop, kill_at = True, now + STOP_SECONDS
                     self._log.info("trainer_stopping", pid=process.pid)
@@ -145,11 +155,11 @@ class TrainerWatch:
             await asyncio.sleep(POLL_SECONDS)
         await self._on_tick(self._beat_of(process))
 
-    def _beat_of(self, process: TrainerProcess) -> Heartbeat | None:
+    def _beat_of(self, process: DetachedProcess) -> Heartbeat | None:
         beat = read_heartbeat(self._run_dir)
         return beat if beat is not None and beat.pid == process.pid else None
 
-    async def _kill_stalled(self, process: TrainerProcess, patience: "_Patience") -> None:
+    async def _kill_stalled(self, process: DetachedProcess, patience: "_Patience") -> None:
         self._cause = "stalled"
         self._log.warning("trainer_stalled", pid=process.pid, seconds=round(patience.limit_seconds))
         process.send(signal.SIGUSR1)
@@ -157,7 +167,7 @@ class TrainerWatch:
         await asyncio.sleep(_TRACE_SECONDS)
         process.send(signal.SIGKILL)
 
-    async def _end(self, process: TrainerProcess | None) -> TrainerEnd | None:
+    async def _end(self, process: DetachedProcess | None) -> TrainerEnd | None:
         """None when the trainer is to be started again."""
         status = process.exit_status if process else None
         report = self._report()
@@ -184,7 +194,7 @@ class TrainerWatch:
         step = checkpoint[1].progress.step if checkpoint else 0
         if step > restarts.step:
             restarts.step, restarts.num_restarts = step, 0
-        is_watchdog = report is not None or _WATCHDOG_SIGN in "\n".join(read_log_tail(self._run_dir, 50))
+        is_watchdog = report is not None or _WATCHDOG_SIGN in "\n".join(read_log_tail(self._run_dir / LOG_FILE, 50))
         is_first_watchdog = is_watchdog and not restarts.relaxes_watchdog
         if not is_first_watchdog and (report is not None or restarts.num_restarts >= MAX_RESTARTS[self._mode]):
             return TrainerEnd(_advised(report or self._given_up(step, killed_by)), killed_by)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, delete, func
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from mlx_hub.core.run_files import LOG_FILE
 from mlx_hub.db import Sessions
 from mlx_hub.errors import InvalidInputError, WrongStateError
 from mlx_hub.models.base import Page, PageRequest, utc_now
@@ -23,9 +24,9 @@ from mlx_hub.models.job import ENDED, TRANSITIONS, JobStatus, Metric, TrainingJo
 from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services import outbox
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.detached_process import read_log_tail
 from mlx_hub.services.job_claim import get_job
 from mlx_hub.services.run_folder import remove_run, run_folder
-from mlx_hub.services.trainer_process import read_log_tail
 from mlx_hub.services.training_events import TrainingJobDetails, TrainingJobPublic, describe_job, describe_jobs, publish_job
 from mlx_hub.services.training_request import NewJob, parse_settings, settings_of, settle_job
 
@@ -155,7 +156,7 @@ async def delete_job(sessions: Sessions, data_dir: Path, job_id: UUID) -> None:
 async def read_log(session: AsyncSession, data_dir: Path, job_id: UUID, *, num_lines: int) -> list[str]:
     """The last lines of the trainer's log, or what the row has of one that failed on another machine. Raises NotFoundError."""
     job = await get_job(session, job_id)
-    lines = await asyncio.to_thread(read_log_tail, run_folder(data_dir, job_id), num_lines)
+    lines = await asyncio.to_thread(read_log_tail, run_folder(data_dir, job_id) / LOG_FILE, num_lines)
     return lines or job.log_tail.splitlines()[-num_lines:]
 
 

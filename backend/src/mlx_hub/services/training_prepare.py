@@ -17,8 +17,8 @@ from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import TrainingJob
 from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services.core_process import CoreProcesses
+from mlx_hub.services.detached_process import DetachedProcess
 from mlx_hub.services.run_folder import clear_results, clear_run
-from mlx_hub.services.trainer_process import TrainerProcess
 from mlx_hub.services.trainer_watch import TrainerEnd
 
 MAX_PREFLIGHT_SECONDS = 600.0
@@ -50,6 +50,11 @@ class JobInputs:
 def has_passed(job: TrainingJob) -> bool:
     """Whether the run passed its checks before, so that its folder holds a run to go on with."""
     return bool(job.preflight) and job.preflight.get("refusal_code") is None
+
+
+def is_prepared(job: TrainingJob) -> bool:
+    """Whether the present attempt has been through `prepare_run`, so that what its folder holds is its own."""
+    return has_passed(job) and job.preflight.get("prepared_attempt") == job.attempt
 
 
 async def prepare_run(
@@ -99,7 +104,7 @@ def _continue(inputs: JobInputs, run_dir: Path) -> dict[str, Any]:
     if report.get("base_commit") != inputs.base_commit:
         message = f"{inputs.model.name!r} is of another commit than when the run began; retry to begin again with the new one."
         raise TrainingError("model_changed", message)
-    if TrainerProcess.find(run_dir) is None:
+    if DetachedProcess.find(run_dir) is None:
         clear_results(run_dir)
     write_run(run_dir, inputs.spec())
     return report

@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.core.adapters import ADAPTER, AdapterInfo, read_adapter
-from mlx_hub.core.checkpoints import publish_folder
+from mlx_hub.core.durable_files import publish_folder
 from mlx_hub.core.run_files import ExitReport
 from mlx_hub.core.run_reports import EVALUATION_FILE, EvaluationReport, read_report
 from mlx_hub.models.base import utc_now

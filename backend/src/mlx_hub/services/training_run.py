@@ -5,7 +5,6 @@ last try left. A trainer outlives the worker and is adopted.
 """
 
 import asyncio
-import errno
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -16,8 +15,9 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from mlx_hub.core.durable_files import is_disk_full
 from mlx_hub.core.run_config import TrainingError
-from mlx_hub.core.run_files import EXIT_FILE, EXIT_FILES, Heartbeat, Mode, read_exit
+from mlx_hub.core.run_files import EXIT_FILE, EXIT_FILES, LOG_FILE, Heartbeat, Mode, read_exit
 from mlx_hub.db import is_away
 from mlx_hub.errors import HubError
 from mlx_hub.models.base import utc_now
@@ -25,15 +25,15 @@ from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import JobStatus, TrainingJob
 from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services import metrics_tail, outbox
+from mlx_hub.services.detached_process import DetachedProcess, read_log_tail
 from mlx_hub.services.events import publish
-from mlx_hub.services.job_claim import CancelRequestedError, JobClaim, LostJobError, refuse_cancelled
+from mlx_hub.services.job_claim import PREPARING, CancelRequestedError, JobClaim, LostJobError, refuse_cancelled
 from mlx_hub.services.metrics_tail import MetricsTail, store_metrics
 from mlx_hub.services.model_cache import leased_snapshot
 from mlx_hub.services.run_folder import run_folder
-from mlx_hub.services.trainer_process import TrainerProcess, read_log_tail
 from mlx_hub.services.trainer_watch import TICK_SECONDS, TrainerEnd, TrainerWatch
 from mlx_hub.services.training_events import publish_job
-from mlx_hub.services.training_prepare import JobInputs, has_passed, prepare_run
+from mlx_hub.services.training_prepare import JobInputs, has_passed, is_prepared, prepare_run
 from mlx_hub.services.training_results import Registered, read_outcome, register
 from mlx_hub.services.worker_context import WorkerContext
 
@@ -98,7 +98,7 @@ class _Run:
             await self._fail(self._unexpected(error))
 
     def _unexpected(self, error: Exception) -> _FailedError:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             return _FailedError("storage_full", "The disk is full: free some space, then resume.")
         self._log.exception("job_broke")
         return _FailedError(HubError.code, "The job broke because of a mistake in this program; see the worker's log.")
@@ -108,7 +108,11 @@ class _Run:
         async with AsyncExitStack() as stack:
             inputs = await self._inputs(stack)
             if self._job.phase not in (TRAINING, EVALUATING, REGISTERING):
-                await self._prepare(inputs)
+                if is_prepared(self._job):
+                    # Another machine has written over the phase while this one was away; the run's files know how far it is.
+                    await self._enter(TRAINING)
+                else:
+                    await self._prepare(inputs)
             if self._job.phase == TRAINING:
                 await self._train()
             if self._job.phase == EVALUATING:
@@ -133,12 +137,12 @@ class _Run:
 
     async def _prepare(self, inputs: JobInputs) -> None:
         self._log.info("job_preparing", model=inputs.model.name)
-        async with self._claim.transaction() as (session, job):
+        async with self._claim.transaction(phase=PREPARING) as (session, job):
             await publish_job(session, job)
         had_passed = has_passed(self._job)
         work = prepare_run(inputs, self._run_dir, self._context.core, probe=lambda: self._watch("probe", self._stay))
         report = await self._unless_cancelled(work)
-        values: dict[str, Any] = {"preflight": report}
+        values: dict[str, Any] = {"preflight": {**report, "prepared_attempt": self._claim.attempt}}
         if report["refusal_code"] is not None:
             async with self._claim.transaction(**values):
                 pass
@@ -241,7 +245,7 @@ class _Run:
 
     async def _fail(self, error: _FailedError) -> None:
         self._log.warning("job_failed", code=error.code, reason=error.message, signal=error.exit_signal)
-        lines = await asyncio.to_thread(read_log_tail, self._run_dir, LOG_LINES) if error.has_log else []
+        lines = await asyncio.to_thread(read_log_tail, self._run_dir / LOG_FILE, LOG_LINES) if error.has_log else []
         await self._end(
             JobStatus.FAILED,
             error_code=error.code,
@@ -269,9 +273,8 @@ class _Run:
             await self._stop_trainer()
 
     async def _stop_trainer(self) -> None:
-        found = await asyncio.to_thread(TrainerProcess.find, self._run_dir)
-        if found:
-            found[0].send(signal.SIGKILL)
+        if found := await asyncio.to_thread(DetachedProcess.find, self._run_dir):
+            found.send(signal.SIGKILL)
 
 
 def _parameters(inputs: JobInputs) -> dict[str, object]:

@@ -1,63 +1,74 @@
-"""A trainer as a process that outlives the worker: started in a session of its own, found again by its heartbeat, signalled.
+"""A process of `core` that outlives the worker: started in a session of its own, found again by its heartbeat, signalled.
 
-The exit status of a trainer is known only to the worker process that started it; any other learns that it is gone.
+It works in a folder and tells there how far it is. Its exit status is known only to the worker process that started it; any
+other learns that it is gone.
 """
 
 import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from mlx_hub.core.run_files import EXIT_FILES, Heartbeat, Mode, is_running, read_heartbeat
+from mlx_hub.core.run_files import Heartbeat, Mode, is_running, read_heartbeat
 
-LOG_FILE = "trainer.log"
 MAX_LOG_BYTES = 8 * 2**20
 _KEPT_LOG_BYTES = 2**20
 _TAIL_BYTES = 256 * 2**10
-_OPTIONS: dict[Mode, list[str]] = {"train": [], "probe": ["--probe"], "evaluate": ["--evaluate"]}
-_KEPT_FROM_TRAINERS = ("DATABASE_URL", "HF_TOKEN", "MLFLOW_")
-"""Prefixes of variables with passwords and tokens: a trainer runs foreign templates and has no use for them."""
+_SECRETS = ("DATABASE_URL", "HF_TOKEN", "MLFLOW_")
+"""Prefixes of variables with passwords and tokens: what runs foreign templates and reads foreign models has no use for them."""
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _NICENESS = "5"
 """The API and the inference server go first."""
 
 
-class TrainerProcess:
-    """One process at work in a run folder. Used by one coroutine."""
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A module of `core` that is told its folder, and the file there that gets its output."""
 
-    def __init__(self, pid: int, create_time: float | None) -> None:
-        """`create_time` None is for a child that was just started, whose pid cannot be another's before it is reaped."""
+    module: str
+    log_file: str
+
+
+class DetachedProcess:
+    """One process at work in a folder. Used by one coroutine."""
+
+    def __init__(self, pid: int, beat: Heartbeat | None = None) -> None:
+        """Without its heartbeat it is a child that was just started, whose pid cannot be another's before it is reaped."""
         self.pid = pid
+        self.mode: Mode | None = beat.mode if beat else None
+        """What one that was found works at."""
         self.exit_status: int | None = None
         """When it has ended and was this process's child: what it exited with, or minus the signal that killed it."""
-        self._create_time = create_time
+        self._create_time = beat.create_time if beat else None
         self._has_ended = False
 
     @classmethod
-    def find(cls, run_dir: Path) -> "tuple[TrainerProcess, Mode] | None":
-        """The process at work there, whoever started it, and what it does."""
-        beat = read_heartbeat(run_dir)
+    def find(cls, folder: Path) -> "DetachedProcess | None":
+        """The process at work there, whoever started it."""
+        beat = read_heartbeat(folder)
         if beat is None:
             return None
         if not is_running(beat):
             _reap(beat)
             return None
-        return cls(beat.pid, beat.create_time), beat.mode
+        return cls(beat.pid, beat)
 
     @classmethod
-    def start(cls, run_dir: Path, mode: Mode, variables: Mapping[str, str]) -> "TrainerProcess":
+    def start(
+        cls, program: Program, folder: Path, *options: str, variables: Mapping[str, str] | None = None
+    ) -> "DetachedProcess":
         """Start one with `variables` in its environment; its output goes to the end of the folder's log."""
-        (run_dir / EXIT_FILES[mode]).unlink(missing_ok=True)
-        command = ["nice", "-n", _NICENESS, sys.executable, "-m", "mlx_hub.core.train", str(run_dir), *_OPTIONS[mode]]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_FROM_TRAINERS)}
-        log = str(run_dir / LOG_FILE)
+        command = ["nice", "-n", _NICENESS, sys.executable, "-m", program.module, str(folder), *options]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+        log = str(folder / program.log_file)
         pid = os.posix_spawnp(
             command[0],
             command,
-            {**inherited, **_ENVIRONMENT, **variables},
+            {**inherited, **_ENVIRONMENT, **(variables or {})},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
@@ -66,7 +77,7 @@ class TrainerProcess:
             # Ctrl-C in the worker's terminal is not meant for it, and it lives on when the worker dies.
             setsid=True,
         )
-        return cls(pid, None)
+        return cls(pid)
 
     def has_ended(self) -> bool:
         if self._has_ended:
@@ -102,9 +113,8 @@ def _reap(beat: Heartbeat) -> None:
             os.waitpid(beat.pid, os.WNOHANG)
 
 
-def bound_log(run_dir: Path) -> None:
-    """Keep only the end of a log that has grown large; the trainer goes on writing behind it."""
-    path = run_dir / LOG_FILE
+def bound_log(path: Path) -> None:
+    """Keep only the end of a log that has grown large; its process goes on writing behind it."""
     with suppress(FileNotFoundError):
         if path.stat().st_size <= MAX_LOG_BYTES:
             return
@@ -116,14 +126,14 @@ def bound_log(run_dir: Path) -> None:
             file.truncate()
 
 
-def read_log_tail(run_dir: Path, num_lines: int) -> list[str]:
-    """The last lines of the log, of its last 256 KiB at most; none when there is no log."""
+def read_log_tail(path: Path, num_lines: int, *, max_bytes: int = _TAIL_BYTES) -> list[str]:
+    """The last lines of a log, of its last `max_bytes`; none when it cannot be read."""
     try:
-        with (run_dir / LOG_FILE).open("rb") as file:
+        with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            content = file.read(_TAIL_BYTES)
-    except FileNotFoundError:
+            file.seek(max(0, size - max_bytes))
+            content = file.read(max_bytes)
+    except OSError:
         return []
     text = content.decode("utf-8", errors="replace").replace("\0", "\ufffd")
     return text.splitlines()[-num_lines:]
