@@ -9,10 +9,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from unified_mlx_app.db import BUSY_TIMEOUT_MILLISECONDS, VERSION_TABLE, async_url, metadata
-from unified_mlx_app.models import served_model
+from unified_mlx_app.models import served_model, stored_response
 
 LOCK_KEY = 0x6D6C785F696E66
-TABLES = {served_model.ServedModel.__tablename__}
+TABLES = {served_model.ServedModel.__tablename__, stored_response.StoredResponse.__tablename__}
 
 
 def _url() -> URL:

@@ -8,21 +8,27 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
 
 from unified_mlx_app.api import (
     admin_cache_routes,
     admin_models_routes,
     chat_routes,
     completions_routes,
+    embeddings_routes,
     health_routes,
+    messages_routes,
     models_routes,
+    requests_routes,
+    responses_routes,
+    tokenize_routes,
 )
 from unified_mlx_app.api.answers import ANSWER_HEADERS
 from unified_mlx_app.api.body_guard import BodyGuard
 from unified_mlx_app.api.deps import LifespanState, Services
+from unified_mlx_app.api.docs_routes import add_docs
 from unified_mlx_app.api.error_handlers import add_error_handlers
 from unified_mlx_app.api.middleware import LoopbackGuard, RefuseWhileDraining, RequestContext, RequireKey
 from unified_mlx_app.api.page_routes import page_router
@@ -32,19 +38,21 @@ from unified_mlx_app.engine.client import EngineClient
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.metrics import EngineView, Metrics
 from unified_mlx_app.services.chat_template import ChatTemplates
+from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
 from unified_mlx_app.services.lifecycle import Lifecycle
+from unified_mlx_app.services.model_facts import FactsOfModels
+from unified_mlx_app.services.responses_store import ResponsesStore
+from unified_mlx_app.services.structured_output import StructuredOutput
+from unified_mlx_app.services.tokenization import TokenizationService
 from unified_mlx_app.services.tokenizers import Tokenizers
 
 log = structlog.get_logger(__name__)
 
 _DESCRIPTION = """OpenAI-compatible inference on MLX with a prompt cache that survives restarts.
 
-Errors have OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`. Every response carries `x-request-id`."""
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
-)
+Errors have OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, and Anthropic's under
+`/v1/messages`. Every response carries `x-request-id`."""
 
 
 def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api_only: bool = False) -> FastAPI:
@@ -62,23 +70,54 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api
         registry = ModelRegistry(settings, create_sessions(database))
         tokenizers = Tokenizers()
         templates = ChatTemplates(tokenizers)
+        formats = StructuredOutput()
         generation = GenerationService(
-            settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, templates=templates, metrics=metrics
+            settings=settings,
+            engine=engine,
+            registry=registry,
+            tokenizers=tokenizers,
+            templates=templates,
+            formats=formats,
+            metrics=metrics,
         )
+        embeddings = EmbeddingService(settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, metrics=metrics)
+        tokenization = TokenizationService(registry=registry, tokenizers=tokenizers, templates=templates)
         await engine.start()
         try:
             await templates.start()
             await registry.start()
             log.info("server_started", version=health_routes.VERSION)
-            yield {"services": Services(settings, engine, registry, generation, metrics, lifecycle)}
+            yield {
+                "services": Services(
+                    settings=settings,
+                    engine=engine,
+                    registry=registry,
+                    generation=generation,
+                    embeddings=embeddings,
+                    tokenization=tokenization,
+                    responses=_responses_store(settings, database),
+                    facts=FactsOfModels(),
+                    metrics=metrics,
+                    lifecycle=lifecycle,
+                )
+            }
         finally:
             await engine.stop(0)
             await templates.close()
+            await formats.close()
             await registry.close()
             await database.dispose()
             log.info("server_stopped")
 
-    app = FastAPI(
+    app = _bare_app(lifespan)
+    _add_routes(app, is_api_only=is_api_only)
+    _add_middleware(app, settings, metrics, lifecycle)
+    add_error_handlers(app)
+    return app
+
+
+def _bare_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
+    return FastAPI(
         title="MLX Model Hub · inference",
         version=health_routes.VERSION,
         description=_DESCRIPTION,
@@ -87,10 +126,14 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api
         redoc_url=None,
         redirect_slashes=False,
     )
-    _add_routes(app, is_api_only=is_api_only)
-    _add_middleware(app, settings, metrics, lifecycle)
-    add_error_handlers(app)
-    return app
+
+
+def _responses_store(settings: Settings, database: AsyncEngine) -> ResponsesStore:
+    return ResponsesStore(
+        create_sessions(database),
+        max_entries=settings.stored_responses_max_entries,
+        keep_seconds=settings.stored_responses_seconds,
+    )
 
 
 def _engine_view(engine: EngineClient) -> EngineView:
@@ -99,15 +142,12 @@ def _engine_view(engine: EngineClient) -> EngineView:
 
 
 def _add_routes(app: FastAPI, *, is_api_only: bool) -> None:
-    for module in (chat_routes, completions_routes, models_routes, admin_models_routes, admin_cache_routes, health_routes):
+    apis = (chat_routes, completions_routes, responses_routes, messages_routes, embeddings_routes, models_routes)
+    for module in (*apis, tokenize_routes, requests_routes, admin_models_routes, admin_cache_routes, health_routes):
         app.include_router(module.router)
     app.include_router(page_router(is_api_only=is_api_only))
 
-    @app.get("/docs", include_in_schema=False)
-    async def get_docs() -> HTMLResponse:
-        page = get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
-        page.headers["content-security-policy"] = _DOCS_POLICY
-        return page
+    add_docs(app)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> None:
@@ -121,7 +161,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycl
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["*"],
-        expose_headers=[*ANSWER_HEADERS, "retry-after"],
+        expose_headers=[*ANSWER_HEADERS, "request-id", "retry-after"],
         max_age=600,
     )
     if settings.is_loopback:

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     prompt_cache_disk: Bytes = Field(20 * 10**9, description="Bytes of KV state kept on disk.")
     response_cache_enabled: bool = Field(False, description="Answer repeated deterministic requests from memory.")
     response_cache_max_entries: int = Field(1000, ge=1, description="Responses kept in memory.")
+    stored_responses_max_entries: int = Field(10_000, ge=0, description="Responses kept in the database for later ones.")
+    stored_responses_seconds: float = Field(
+        30 * 86_400, gt=0, le=3650 * 86_400, description="Time that a stored response is kept after its last use."
+    )
 
     max_batch_size: int = Field(32, ge=1, le=256, description="Rows decoded together.")
     max_queue: int = Field(512, ge=0, description="Requests waiting beyond the batch before 429.")

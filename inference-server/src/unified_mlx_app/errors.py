@@ -3,22 +3,24 @@
 AppError
 ├── InvalidRequestError 400        invalid_request: a field is wrong; `param` names it
 │   ├── UnsupportedFieldError 400  unsupported_field: a known field this server does not do yet
-│   └── ContextLengthError 400     context_length_exceeded
+│   ├── ContextLengthError 400     context_length_exceeded
+│   └── PreviousResponseError 400  previous_response_not_found: it never was, was deleted or has expired
 ├── AuthenticationError 401        invalid_api_key
 ├── ForbiddenError 403             forbidden: foreign Host or Origin
 ├── NotFoundError 404              not_found
 │   └── ModelNotFoundError 404     model_not_found: the message lists the known ids
 ├── MethodNotAllowedError 405      method_not_allowed
+├── DeadlineError 408              deadline_exceeded: the request's `timeout`, or the server's limit, has passed
 ├── ConflictError 409              conflict
 ├── PayloadTooLargeError 413       payload_too_large
 │   └── MemoryBudgetError 413      memory_budget_exceeded: the request can never fit
+├── RequestCancelledError 499      request_cancelled: by its id; sending it again is the client's choice
 ├── QueueFullError 429             queue_full: Retry-After is set
 ├── ServerError 500                internal_error
 │   └── GenerationError 500        generation_failed: this row failed, others did not
 └── UnavailableError 503           unavailable: Retry-After is set
     ├── EngineDownError 503        engine_down
     ├── ModelLoadError 503         model_load_failed
-    ├── DeadlineError 503          deadline_exceeded
     └── ShuttingDownError 503      shutting_down
 """
 
@@ -41,6 +43,10 @@ class InvalidRequestError(AppError):
     status = 400
     code = "invalid_request"
     type = "invalid_request_error"
+
+
+class PreviousResponseError(InvalidRequestError):
+    code = "previous_response_not_found"
 
 
 class UnsupportedFieldError(InvalidRequestError):
@@ -79,6 +85,12 @@ class MethodNotAllowedError(AppError):
     type = "invalid_request_error"
 
 
+class DeadlineError(AppError):
+    status = 408
+    code = "deadline_exceeded"
+    type = "timeout_error"
+
+
 class ConflictError(AppError):
     status = 409
     code = "conflict"
@@ -93,6 +105,12 @@ class PayloadTooLargeError(AppError):
 
 class MemoryBudgetError(PayloadTooLargeError):
     code = "memory_budget_exceeded"
+
+
+class RequestCancelledError(AppError):
+    status = 499
+    code = "request_cancelled"
+    type = "invalid_request_error"
 
 
 class QueueFullError(AppError):
@@ -121,10 +139,6 @@ class EngineDownError(UnavailableError):
 
 class ModelLoadError(UnavailableError):
     code = "model_load_failed"
-
-
-class DeadlineError(UnavailableError):
-    code = "deadline_exceeded"
 
 
 class ShuttingDownError(UnavailableError):

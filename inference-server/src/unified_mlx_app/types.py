@@ -19,7 +19,12 @@ MissReason = Literal[
     "too_short",
     "unsupported",
     "disabled",
+    "not_asked",
 ]
+"""`not_asked`: the request reads something of every prompt token, which stored state does not hold."""
+
+Pooling = Literal["last", "mean"]
+"""How the states of a prompt's tokens become one vector."""
 
 
 class SamplingParams(Struct, frozen=True, kw_only=True):
@@ -39,6 +44,26 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
     top_logprobs: int | None = None
     """None: no log-probabilities; 0: the chosen token's only; k: and those of the k likeliest tokens."""
+    is_end_scored: bool = False
+    """Whether the end token has a log-probability among the others, as text completions tell it."""
+
+
+class Markup(Struct, frozen=True, kw_only=True):
+    """How an answer marks up its thoughts and tool calls: what the engine has to know of it to make text of tokens."""
+
+    shown_tokens: dict[int, str] = {}
+    """Control tokens that belong to the answer's text; decoding leaves all others out."""
+    spans: tuple[tuple[str, str], ...] = ()
+    """Start and end marks of parts in which stop strings do not count. An empty end: up to the end of the answer."""
+    open_end: str = ""
+    """End mark of a span that the prompt has opened already."""
+
+
+class Constraint(Struct, frozen=True, kw_only=True):
+    """What an answer must be, token by token: `grammar` is text in llguidance's dialect of Lark, `kind` what it was made of."""
+
+    kind: Literal["json_schema", "regex", "choice", "lark", "tool_calls"]
+    grammar: str
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -88,6 +113,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    reasoning_tokens: int = 0
 
 
 class ResidentModel(Struct, frozen=True, kw_only=True):

@@ -80,6 +80,13 @@ def test_the_chat_page_runs_its_own_script_and_no_other(server: RunningServer) -
     assert "innerHTML" not in page.text
 
 
+def test_the_documentation_needs_nothing_from_elsewhere(server: RunningServer) -> None:
+    files = re.findall(r'(?:src|href)="([^"]+)"', server.get("/docs").text)
+
+    assert len(files) >= 3
+    assert [server.get(file).status_code for file in files] == [200] * len(files)
+
+
 def test_docs_and_openapi_are_served(server: RunningServer) -> None:
     assert "/openapi.json" in server.get("/docs").text
     document = server.get("/openapi.json").json()

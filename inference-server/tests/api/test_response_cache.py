@@ -14,7 +14,10 @@ def caching_server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Callab
         yield server
 
 
-@pytest.mark.parametrize("fields", [{"temperature": 0}, {"temperature": 1, "seed": 5}, {"logprobs": True, "top_logprobs": 2}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"temperature": 0}, {"temperature": 1, "seed": 5}, {"logprobs": True, "top_logprobs": 2}, {"logit_bias": {"5": 1, "3": 2}}],
+)
 def test_a_repeated_request_is_replayed_with_correct_usage(caching_server: RunningServer, fields: dict[str, object]) -> None:
     first = caching_server.chat("Tell me", max_tokens=9, n=2, **fields)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from unified_mlx_app.engine.text import TextStream
+from unified_mlx_app.types import Markup
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -174,3 +175,60 @@ def test_pieces_of_a_real_tokenizer_join_to_its_own_decoding(tiny_models: Callab
     pieces = [stream.push(token_id).text for token_id in ids]
 
     assert "".join(pieces) + stream.finish().text == tokenizer.decode(ids)
+
+
+SPANS = Markup(spans=(("<t>", "</t>"), ("[C]", "")))
+
+
+def marked(text: str, stop: Sequence[str], markup: Markup) -> tuple[str, bool]:
+    """One token a character."""
+    tokens = ByteTokens([bytes([byte]) for byte in text.encode()])
+    stream = TextStream(tokens.decode, stop, markup)
+    pieces = [stream.push(token_id) for token_id in tokens.ids]
+    ended = next((index for index, piece in enumerate(pieces) if piece.is_stopped), None)
+    if ended is not None:
+        return "".join(piece.text for piece in pieces[: ended + 1]), True
+    last = stream.finish()
+    return "".join(piece.text for piece in pieces) + last.text, last.is_stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "is_stopped"),
+    [
+        ("<t>a STOP b</t>c STOP d", "<t>a STOP b</t>c ", True),
+        ("x STOP <t>", "x ", True),
+        ("<t>never STOP ends", "<t>never STOP ends", False),
+        ("a [C] STOP and STOP", "a [C] STOP and STOP", False),
+        ("<t>a</t><t>STOP</t>STOP", "<t>a</t><t>STOP</t>", True),
+        ("a <STOP", "a <", True),
+        ("a </t>STOP", "a </t>", True),
+    ],
+)
+def test_stop_strings_count_outside_of_spans_only(text: str, kept: str, is_stopped: bool) -> None:
+    assert marked(text, ["STOP"], SPANS) == (kept, is_stopped)
+
+
+def test_a_span_that_the_prompt_opened_ends_in_the_answer() -> None:
+    opened = Markup(spans=SPANS.spans, open_end="</t>")
+
+    assert marked("a STOP</t>b STOP c", ["STOP"], opened) == ("a STOP</t>b ", True)
+
+
+def test_control_tokens_that_are_shown_stand_in_their_places() -> None:
+    text = "é1한"
+    tokens = ByteTokens([bytes([byte]) for byte in text.encode()])
+    stream = TextStream(tokens.decode, ["NO"], Markup(shown_tokens={-1: "[CALL]", -2: "<n>"}))
+
+    ids = [-1, *tokens.ids[:2], -2, *tokens.ids[2:], -1]
+    pieces = [stream.push(token_id) for token_id in ids] + [stream.finish()]
+
+    assert "".join(piece.text for piece in pieces) == "[CALL]é<n>1한[CALL]"
+
+
+def test_a_shown_token_after_half_a_character_drops_the_half() -> None:
+    tokens = ByteTokens([bytes([byte]) for byte in "한".encode()])
+    stream = TextStream(tokens.decode, [], Markup(shown_tokens={-1: "|"}))
+
+    pieces = [stream.push(token_id) for token_id in (*tokens.ids[:2], -1, *tokens.ids)]
+
+    assert "".join(piece.text for piece in pieces) == "|한"

@@ -30,7 +30,7 @@ async def get_cache_stats(services: ServicesDep) -> CacheStatsBody:
     return CacheStatsBody(**msgspec.structs.asdict(await services.engine.cache_stats()))
 
 
-@router.post("/warmup", summary="Compute a system prompt ahead", responses=documented_errors(404, 429, 500))
+@router.post("/warmup", summary="Compute a system prompt ahead", responses=documented_errors(404, 408, 429, 500))
 async def warm_up(body: WarmupBody, services: ServicesDep) -> WarmupResult:
     """The next request that begins with this system prompt is a hit."""
     command, report = await services.generation.warm_up(body.model_id, body.system_prompt)

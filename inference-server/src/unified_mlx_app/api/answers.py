@@ -1,5 +1,7 @@
 """Parts of an answer that both completion APIs share: headers, usage, token texts."""
 
+from collections.abc import AsyncGenerator
+
 from unified_mlx_app.api.fields import CompletionTokensDetails, PromptTokensDetails, UsageBody
 from unified_mlx_app.services.generation import Generation
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
@@ -10,10 +12,12 @@ ANSWER_HEADERS = {
     "x-cache-tokens": "Prompt tokens whose KV state was reused.",
     "x-cache-exact": "When state was reused: `true` if it is bit for bit what a cold run computes.",
     "x-cache-reason": "Why it was not a hit, for example `diverged; token=412; message=1`.",
+    "x-schema-left-out": "Keywords of the answer's schema, if it is not strict, that the answer need not follow.",
     "x-response-cache": "`hit` when the whole answer came from the response cache.",
     "x-model-fallback": "Why another model answered than the default one.",
     "x-request-id": "Id of the request, also in the server's log.",
 }
+_MAX_HEADER_CHARS = 2_000
 
 
 def answer_headers(generation: Generation) -> dict[str, str]:
@@ -23,11 +27,30 @@ def answer_headers(generation: Generation) -> dict[str, str]:
         headers["x-cache-exact"] = str(generation.cache.is_exact).lower()
     if generation.explanation is not None:
         headers["x-cache-reason"] = generation.explanation
+    if generation.left_out:
+        headers["x-schema-left-out"] = _header_text("; ".join(generation.left_out))
     if generation.is_replayed:
         headers["x-response-cache"] = "hit"
-    if generation.fallback_reason is not None:
-        headers["x-model-fallback"] = " ".join(generation.fallback_reason.encode("ascii", "replace").decode().split())
-    return headers
+    return headers | fallback_headers(generation.fallback_reason)
+
+
+def fallback_headers(reason: str | None) -> dict[str, str]:
+    """Which says why another model answered than the default one, if one did."""
+    return {} if reason is None else {"x-model-fallback": " ".join(reason.encode("ascii", "replace").decode().split())}
+
+
+def _header_text(text: str) -> str:
+    """One line of ASCII, of a length that clients take."""
+    return " ".join(text.encode("ascii", "replace").decode().split())[:_MAX_HEADER_CHARS]
+
+
+async def exhaust(frames: AsyncGenerator[bytes, None], generation: Generation) -> None:
+    """Reads a stream for what its writer keeps of it; closes the generation."""
+    try:
+        async for _ in frames:
+            pass
+    finally:
+        await generation.close()
 
 
 def usage_body(usage: Usage) -> UsageBody:
@@ -37,7 +60,7 @@ def usage_body(usage: Usage) -> UsageBody:
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens, audio_tokens=0),
         completion_tokens_details=CompletionTokensDetails(
-            reasoning_tokens=0, audio_tokens=0, accepted_prediction_tokens=0, rejected_prediction_tokens=0
+            reasoning_tokens=usage.reasoning_tokens, audio_tokens=0, accepted_prediction_tokens=0, rejected_prediction_tokens=0
         ),
     )
 

@@ -12,8 +12,12 @@ from unified_mlx_app.config import Settings
 from unified_mlx_app.engine.client import EngineClient
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
 from unified_mlx_app.services.lifecycle import Lifecycle
+from unified_mlx_app.services.model_facts import FactsOfModels
+from unified_mlx_app.services.responses_store import ResponsesStore
+from unified_mlx_app.services.tokenization import TokenizationService
 
 T = TypeVar("T")
 
@@ -26,6 +30,10 @@ class Services:
     engine: EngineClient
     registry: ModelRegistry
     generation: GenerationService
+    embeddings: EmbeddingService
+    tokenization: TokenizationService
+    responses: ResponsesStore
+    facts: FactsOfModels
     metrics: Metrics
     lifecycle: Lifecycle
 

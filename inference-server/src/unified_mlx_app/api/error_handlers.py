@@ -1,6 +1,7 @@
-"""The one place where errors become responses, all in OpenAI's shape."""
+"""The one place where errors become responses: in Anthropic's shape under its path, in OpenAI's everywhere else."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,8 +9,9 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
-from unified_mlx_app.api.error_schemas import error_body
+from unified_mlx_app.api.error_schemas import anthropic_error_body, error_body
 from unified_mlx_app.errors import (
     AppError,
     InvalidRequestError,
@@ -21,22 +23,41 @@ from unified_mlx_app.errors import (
 
 log = structlog.get_logger(__name__)
 
+ANTHROPIC_PATH = "/v1/messages"
 _UNION_LABELS = {"str", "int", "float", "bool", "list", "dict", "nullable"}
-_ROLES = {"system", "developer", "user", "assistant", "tool"}
+_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+_MESSAGE = re.compile(r"messages\[\d+\]")
 
 
 class ClientGoneError(Exception):
     """The client closed its connection; whatever is answered is read by nobody."""
 
 
-def error_response(error: AppError) -> Response:
+class ErrorResponse(Response):
+    """Tells an error in the shape of the API whose path was asked for."""
+
+    def __init__(self, error: AppError, headers: Mapping[str, str]) -> None:
+        super().__init__(error_body(error).model_dump_json(), error.status, headers, "application/json")
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(ANTHROPIC_PATH):
+            request_id = scope.get("state", {}).get("request_id")
+            self.body = anthropic_error_body(self._error, request_id).model_dump_json().encode()
+            self.headers["content-length"] = str(len(self.body))
+            if request_id is not None:
+                self.headers["request-id"] = request_id
+        await super().__call__(scope, receive, send)
+
+
+def error_response(error: AppError) -> ErrorResponse:
     """The response that tells `error`."""
     headers = {}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(error.retry_after_seconds)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Response(error_body(error).model_dump_json(), error.status, headers, "application/json")
+    return ErrorResponse(error, headers)
 
 
 def _field_name(location: Sequence[str | int]) -> str | None:
@@ -46,17 +67,22 @@ def _field_name(location: Sequence[str | int]) -> str | None:
     for part in location:
         if isinstance(part, int):
             name += f"[{part}]"
-        elif not (part in _ROLES and isinstance(previous, int)) and "[" not in part and part not in _UNION_LABELS:
+        elif not (part in _ROLES and _MESSAGE.fullmatch(name) and isinstance(previous, int)) and not _is_union_label(part):
             name += f".{part}" if name else part
         previous = part
     return name or None
+
+
+def _is_union_label(part: str) -> bool:
+    """Pydantic names the member of a union that refused: a type, a literal's values in brackets, or a model."""
+    return part in _UNION_LABELS or "[" in part or part[:1].isupper()
 
 
 def _most_telling(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The first problem; where a union refused, the one of the member that the value came closest to."""
     first = problems[0]["loc"]
     of_same_field = [problem for problem in problems if problem["loc"][: len(first) - 1] == first[:-1]]
-    is_union = str(first[-1]) in _UNION_LABELS or "[" in str(first[-1])
+    is_union = _is_union_label(str(first[-1]))
     return max(of_same_field, key=lambda problem: len(problem["loc"])) if is_union else problems[0]
 
 
@@ -73,6 +99,8 @@ def validation_error(problems: Sequence[Mapping[str, Any]]) -> InvalidRequestErr
         return InvalidRequestError(f"Unrecognized request argument supplied: {param}", param=param)
     if problem["type"] == "unsupported_field":
         return UnsupportedFieldError(f"{param} {problem['msg']}.", param=param)
+    if name is None and context.get("param"):
+        return InvalidRequestError(f"Invalid value for {param}: {problem['msg']}.", param=param)
     if name is None:
         return InvalidRequestError(f"The {source} is not valid: {problem['msg']}.", param=param)
     return InvalidRequestError(f"Invalid value for {name}: {problem['msg']}.", param=param)

@@ -45,29 +45,60 @@ Bias = Annotated[float, Field(ge=-100, le=100)]
 Metadata = dict[Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]]
 
 
+Timeout = Annotated[float, Field(gt=0, le=86_400, description="Extension. Give the request up after so many seconds.")]
+
+
 class StreamOptions(WireModel):
     include_usage: bool | None = Field(None, description="Send a last chunk with the usage of the request.")
     include_obfuscation: bool | None = Field(None, description="Accepted; nothing is obfuscated.")
 
 
-class SamplingFields(WireModel):
-    """What both completion APIs accept."""
+class DrawingFields(WireModel):
+    """What every API that generates accepts."""
 
     model: ModelName | None = Field(None, description="Name of a known model; left out: the default model.")
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="Most tokens to generate.")
     temperature: float | None = Field(None, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=1_000_000, description="Extension. 0 and -1 keep all tokens.")
     min_p: float | None = Field(None, ge=0, le=1, description="Extension.")
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
-    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Choices that share one prefill.")
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=2, description="Extension. 1 changes nothing.")
     logit_bias: Annotated[dict[TokenKey, Bias], Field(max_length=300)] | None = Field(None, description="Token id to bias.")
-    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
     ignore_eos: bool | None = Field(None, description="Extension. Go on after the end-of-text token.")
     stream: bool | None = None
+    timeout: Timeout | None = None
+
+    def sampling(self, settings: Settings, *, max_tokens: int | None, top_logprobs: int | None) -> SamplingParams:
+        """The engine's parameters, with the server's defaults where the request is silent."""
+        return SamplingParams(
+            max_tokens=settings.max_tokens if max_tokens is None else max_tokens,
+            temperature=settings.temperature if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else max(self.top_p, _MIN_TOP_P),
+            top_k=max(self.top_k or 0, 0),
+            min_p=self.min_p or 0.0,
+            seed=self.seed,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=self.repetition_penalty or 1.0,
+            logit_bias={int(token): bias for token, bias in (self.logit_bias or {}).items()},
+            stop=self.stop_strings(),
+            ignore_eos=bool(self.ignore_eos),
+            top_logprobs=top_logprobs,
+        )
+
+    def stop_strings(self) -> tuple[str, ...]:
+        """Texts before which the answer ends."""
+        return ()
+
+
+class SamplingFields(DrawingFields):
+    """What both completion APIs accept."""
+
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000, description="Most tokens to generate.")
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Choices that share one prefill.")
+    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
     stream_options: StreamOptions | None = None
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="Accepted, not stored.")
     metadata: Annotated[Metadata, Field(max_length=16)] | None = Field(None, description="Accepted, not stored.")
@@ -85,24 +116,8 @@ class SamplingFields(WireModel):
             raise PydanticCustomError("needs_stream", "stream_options needs stream to be true", {"param": "stream_options"})
         return self
 
-    def sampling(self, settings: Settings, *, max_tokens: int | None, top_logprobs: int | None) -> SamplingParams:
-        """The engine's parameters, with the server's defaults where the request is silent."""
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return SamplingParams(
-            max_tokens=max_tokens or settings.max_tokens,
-            temperature=settings.temperature if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else max(self.top_p, _MIN_TOP_P),
-            top_k=max(self.top_k or 0, 0),
-            min_p=self.min_p or 0.0,
-            seed=self.seed,
-            presence_penalty=self.presence_penalty or 0.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            repetition_penalty=self.repetition_penalty or 1.0,
-            logit_bias={int(token): bias for token, bias in (self.logit_bias or {}).items()},
-            stop=stop,
-            ignore_eos=bool(self.ignore_eos),
-            top_logprobs=top_logprobs,
-        )
+    def stop_strings(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def includes_usage(self) -> bool:

@@ -1,5 +1,6 @@
 """What `/v1/models` and `/admin/models` accept and answer."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -7,10 +8,22 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from unified_mlx_app.api.fields import WireModel
 from unified_mlx_app.models.registry import KnownModel, ModelRegistration
+from unified_mlx_app.services.model_facts import ModelFacts
 from unified_mlx_app.types import ResidentModel
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class Abilities(BaseModel):
+    """What requests may ask of a model, as its tokenizer, chat template and files tell."""
+
+    completion: bool
+    chat: bool = Field(description="It has a chat template.")
+    tools: bool = Field(description="Its template takes tools, and its calls are read.")
+    reasoning: bool = Field(description="It marks its thoughts, which are told apart from the answer.")
+    structured_output: bool
+    embeddings: bool
 
 
 class ModelBody(BaseModel):
@@ -21,8 +34,10 @@ class ModelBody(BaseModel):
     created: int
     owned_by: str
     max_context_tokens: int | None
+    max_model_len: int | None = Field(description="The same as `max_context_tokens`, under vLLM's name.")
     quantization: str | None
     weight_bytes: int | None
+    abilities: Abilities
 
 
 class ModelList(BaseModel):
@@ -102,7 +117,7 @@ class ModelAction(BaseModel):
     name: str
 
 
-def model_body(model: KnownModel, *, created: int) -> ModelBody:
+def model_body(model: KnownModel, facts: ModelFacts, *, created: int) -> ModelBody:
     """`created` is told for models that nobody registered."""
     return ModelBody(
         id=model.name,
@@ -110,8 +125,10 @@ def model_body(model: KnownModel, *, created: int) -> ModelBody:
         created=int(model.created_at.timestamp()) if model.created_at else created,
         owned_by=model.registered_by or model.source,
         max_context_tokens=model.max_context_tokens,
+        max_model_len=model.max_context_tokens,
         quantization=model.quantization,
         weight_bytes=model.weight_bytes,
+        abilities=Abilities(**asdict(facts)),
     )
 
 

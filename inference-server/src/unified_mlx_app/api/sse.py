@@ -24,25 +24,38 @@ def frame(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
 
+def named_frame(name: str, payload: bytes) -> bytes:
+    """One event of the APIs whose clients look at an event's name."""
+    return b"event: " + name.encode() + b"\n" + frame(payload)
+
+
 def error_frame(error: AppError) -> bytes:
     return frame(error_body(error).model_dump_json().encode())
 
 
 class EventStream(Response):
-    """Sends `frames`; an error in their midst becomes an error frame without [DONE].
+    """Sends `frames`; an error in their midst becomes the last frame, written by `error_frame`, without [DONE].
 
-    `close` is awaited in every case: when the stream ended, failed, or the client left.
+    In silences it sends `keep_alive`. `close` is awaited in every case: when the stream ended, failed, or the client left.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]], headers: Mapping[str, str]
+        self,
+        frames: AsyncGenerator[bytes, None],
+        close: Callable[[], Awaitable[None]],
+        headers: Mapping[str, str],
+        *,
+        error_frame: Callable[[AppError], bytes] = error_frame,
+        keep_alive: bytes = _KEEP_ALIVE,
     ) -> None:
         super().__init__(headers={**headers, "cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._frames = frames
         self._close = close
+        self._error_frame = error_frame
+        self._keep_alive = keep_alive
         self._sent_at = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,10 +77,10 @@ class EventStream(Response):
                 await self._send(part, send)
         except AppError as error:
             log.warning("stream_failed", code=error.code, reason=error.message)
-            await self._send(error_frame(error), send)
+            await self._send(self._error_frame(error), send)
         except Exception:
             log.exception("stream_crashed")
-            await self._send(error_frame(ServerError("The server made a mistake.")), send)
+            await self._send(self._error_frame(ServerError("The server made a mistake.")), send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, part: bytes, send: Send) -> None:
@@ -75,7 +88,7 @@ class EventStream(Response):
         self._sent_at = time.monotonic()
 
     async def _watch(self, receive: Receive, send: Send) -> None:
-        """Returns when the client left; in silences it sends comments so that proxies keep the connection."""
+        """Returns when the client left; in silences it keeps sending so that proxies keep the connection."""
         while True:
             pause = self._sent_at + _KEEP_ALIVE_SECONDS - time.monotonic()
             message = None
@@ -84,4 +97,4 @@ class EventStream(Response):
             if message is not None and message["type"] == "http.disconnect":
                 return
             if time.monotonic() - self._sent_at >= _KEEP_ALIVE_SECONDS:
-                await self._send(_KEEP_ALIVE, send)
+                await self._send(self._keep_alive, send)

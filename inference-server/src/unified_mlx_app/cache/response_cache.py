@@ -7,9 +7,11 @@ non-streaming requests replay the same one.
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from unified_mlx_app.engine.messages import Chunk, Finished, Generate
 from unified_mlx_app.types import ModelSpec
@@ -24,7 +26,8 @@ class CachedResponse:
 
 def is_deterministic(command: Generate) -> bool:
     """Whether the same command must give the same answer: greedy, or drawn with a seed."""
-    return not command.is_warmup and (command.sampling.temperature == 0 or command.sampling.seed is not None)
+    is_repeatable = command.sampling.temperature == 0 or command.sampling.seed is not None
+    return is_repeatable and not command.is_warmup and command.prompt_logprobs is None
 
 
 def _file_states(folder: str | None) -> list[tuple[str, int, int]]:
@@ -42,8 +45,12 @@ def model_state(spec: ModelSpec) -> bytes:
 
 def response_key(command: Generate, state: bytes) -> bytes:
     """Digest of everything that shapes the answer: model files, prompt tokens, sampling, number of choices."""
-    fields = [state, command.prompt, command.sampling, command.num_choices]
-    return hashlib.sha256(msgspec.msgpack.encode(fields, order="sorted")).digest()
+    sampling, markup = command.sampling, command.markup
+    # msgspec sorts no dictionaries whose keys are numbers.
+    unordered = [sorted(sampling.logit_bias.items()), sorted(markup.shown_tokens.items())]
+    sampling, markup = replace(sampling, logit_bias={}), replace(markup, shown_tokens={})
+    fields = [state, command.prompt, sampling, markup, unordered, command.num_choices, command.constraint]
+    return hashlib.sha256(msgspec.msgpack.encode(fields)).digest()
 
 
 class ResponseCache:
@@ -84,6 +91,7 @@ def _merged(events: list[Chunk | Finished]) -> tuple[Chunk | Finished, ...]:
                 choice=finished.choice,
                 text="".join(chunk.text for chunk in chunks),
                 token_ids=[token for chunk in chunks for token in chunk.token_ids],
+                text_ends=list(accumulate(len(chunk.text) for chunk in chunks for _ in chunk.token_ids)),
                 logprobs=[entry for chunk in chunks for entry in chunk.logprobs or ()] if has_logprobs else None,
             )
         )

@@ -16,6 +16,7 @@ from unified_mlx_app.engine.messages import (
     ClearCache,
     Command,
     DeleteCacheEntry,
+    Embedded,
     Event,
     Failed,
     Finished,
@@ -25,6 +26,7 @@ from unified_mlx_app.engine.messages import (
     ListCacheEntries,
     LoadModel,
     Progress,
+    PromptLogprobs,
     Ready,
     ReplaceModel,
     Reply,
@@ -32,10 +34,17 @@ from unified_mlx_app.engine.messages import (
     UnloadModel,
 )
 from unified_mlx_app.engine.supervisor import EngineSupervisor
-from unified_mlx_app.errors import AppError, EngineDownError, QueueFullError, ShuttingDownError, error_for
+from unified_mlx_app.errors import (
+    AppError,
+    EngineDownError,
+    QueueFullError,
+    RequestCancelledError,
+    ShuttingDownError,
+    error_for,
+)
 from unified_mlx_app.types import CacheEntryInfo, CacheStats, EngineStats, ModelSpec, ResidentModel
 
-GenerationEvent = Started | Progress | Chunk | Finished
+GenerationEvent = Started | Progress | PromptLogprobs | Embedded | Chunk | Finished
 EngineState = Literal["starting", "ready", "down", "stopped"]
 
 _READY_WAIT_SECONDS = 30.0
@@ -55,13 +64,21 @@ class EngineStatus:
     stats: EngineStats | None
 
 
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    """What came of a request, to be read by its generator; `client_id` is the id that its client knows."""
+
+    events: asyncio.Queue[GenerationEvent | AppError]
+    client_id: str | None
+
+
 class EngineClient:
     """Bounded: beyond the batch and the queue, requests are refused before anything is sent."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_in_flight = settings.max_batch_size + settings.max_queue
         self._supervisor = EngineSupervisor(settings, self._on_events, self._on_down)
-        self._requests: dict[str, asyncio.Queue[GenerationEvent | AppError]] = {}
+        self._requests: dict[str, _InFlight] = {}
         self._replies: dict[str, asyncio.Future[Reply]] = {}
         self._ready = asyncio.Event()
         self._settled = asyncio.Event()
@@ -98,9 +115,10 @@ class EngineClient:
             stats=self._stats,
         )
 
-    async def generate(self, command: Generate) -> AsyncGenerator[GenerationEvent, None]:
+    async def generate(self, command: Generate, *, client_id: str | None = None) -> AsyncGenerator[GenerationEvent, None]:
         """Run a request; ends after its last choice. Closing the generator cancels the request in the engine.
 
+        `client_id` is what `cancel` may name it by.
         Raises QueueFullError before anything is sent, and the AppError that ended the request otherwise.
         """
         if len(self._requests) >= self._max_in_flight:
@@ -108,13 +126,15 @@ class EngineClient:
                 "too many requests are waiting; try again shortly", retry_after_seconds=self._retry_after_seconds()
             )
         events: asyncio.Queue[GenerationEvent | AppError] = asyncio.Queue()
-        self._requests[command.request_id] = events
+        self._requests[command.request_id] = _InFlight(events, client_id)
         num_open = command.num_choices
         is_sent = False
         try:
             await self._wait_until_ready()
             while not events.empty():
-                events.get_nowait()  # An engine died while this waited for it: not this request's business.
+                # An engine that died while this waited for it is not this request's business.
+                if isinstance(event := events.get_nowait(), RequestCancelledError):
+                    raise event
             self._supervisor.post(command)
             is_sent = True
             while num_open:
@@ -128,6 +148,14 @@ class EngineClient:
             del self._requests[command.request_id]
             if is_sent and num_open:
                 self._supervisor.post(Cancel(request_id=command.request_id))
+
+    def cancel(self, client_id: str) -> int:
+        """End what runs or waits under this id with RequestCancelledError. Returns how many requests of the engine that were."""
+        matching = [request_id for request_id, each in self._requests.items() if each.client_id == client_id]
+        for request_id in matching:
+            self._supervisor.post(Cancel(request_id=request_id))
+            self._put(request_id, RequestCancelledError("the request was cancelled by its id"))
+        return len(matching)
 
     async def load_model(self, spec: ModelSpec, *, pin: bool | None = None) -> ResidentModel:
         """Bring a model into memory; True pins it there, False unpins it. Raises ModelLoadError."""
@@ -187,7 +215,7 @@ class EngineClient:
     def _on_events(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Chunk() | Progress() | Started() | Finished():
+                case Started() | Progress() | PromptLogprobs() | Embedded() | Chunk() | Finished():
                     self._put(event.request_id, event)
                 case Failed(request_id=request_id, code=code, message=message):
                     self._put(request_id, error_for(code, message))
@@ -203,8 +231,8 @@ class EngineClient:
                     self._settled.set()
 
     def _put(self, request_id: str, event: GenerationEvent | AppError) -> None:
-        if (queue := self._requests.get(request_id)) is not None:
-            queue.put_nowait(event)
+        if (request := self._requests.get(request_id)) is not None:
+            request.events.put_nowait(event)
 
     def _on_down(self, reason: str) -> None:
         """Every request in flight ends with an error now; its client may send it again."""

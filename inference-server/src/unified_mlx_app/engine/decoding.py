@@ -14,6 +14,7 @@ from unified_mlx_app.engine.runner import Runner, Sampled
 from unified_mlx_app.engine.sampling import (
     LogitsProcessor,
     Sampler,
+    constrained,
     guard_processor,
     guard_sampler,
     make_processors,
@@ -22,7 +23,8 @@ from unified_mlx_app.engine.sampling import (
 )
 from unified_mlx_app.engine.sequence import Request, Sequence
 from unified_mlx_app.engine.text import TextStream
-from unified_mlx_app.errors import AppError, GenerationError
+from unified_mlx_app.errors import AppError, GenerationError, InvalidRequestError
+from unified_mlx_app.models.grammars import GrammarError
 from unified_mlx_app.types import FinishReason, TokenLogprob
 
 log = structlog.get_logger()
@@ -53,7 +55,7 @@ class Decoder:
         assert runner is not None
         assert loaded is not None
         request.sequences = [
-            Sequence(request, choice, -1, TextStream(loaded.decode, sampling.stop))
+            Sequence(request, choice, -1, TextStream(loaded.decode, sampling.stop, request.command.markup))
             for choice in range(request.command.num_choices)
         ]
         draws = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
@@ -126,27 +128,25 @@ class Decoder:
     def _advance(self, sequence: Sequence, token_id: int, logprobs: Any, reason: FinishReason | None) -> FinishReason | None:
         """Take one token of a row and tell it. Returns why the row ends here; None if it goes on, or broke."""
         if sequence.error is not None:
-            self._on_failed(sequence.request, GenerationError(sequence.error))
+            self._on_failed(sequence.request, sequence.error)
             return None
         sequence.token_ids.append(token_id)
         is_end_token = reason == "stop"
         piece = sequence.text.finish() if is_end_token else sequence.text.push(token_id)
-        text, reason = piece.text, "stop" if piece.is_stopped else reason
+        text, stop, reason = piece.text, piece.stop, "stop" if piece.is_stopped else reason
         if reason == "length":
             last = sequence.text.finish()
-            text, reason = text + last.text, "stop" if last.is_stopped else reason
-        logprob = None if is_end_token else _logprob(sequence, token_id, logprobs)
-        self._tell(sequence, token_id, text, logprob, reason)
-        return reason
-
-    def _tell(
-        self, sequence: Sequence, token_id: int, text: str, logprob: TokenLogprob | None, reason: FinishReason | None
-    ) -> None:
+            text, stop, reason = text + last.text, last.stop, "stop" if last.is_stopped else reason
+        is_told = not is_end_token or sequence.request.command.sampling.is_end_scored
+        logprob = _logprob(sequence, token_id, logprobs) if is_told else None
         request_id, choice = sequence.request.request_id, sequence.choice
         logprobs = [logprob] if logprob is not None else None
         self._emit(Chunk(request_id=request_id, choice=choice, text=text, token_ids=[token_id], logprobs=logprobs))
         if reason is not None:
-            self._emit(Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=len(sequence.token_ids)))
+            num_tokens = len(sequence.token_ids)
+            finished = Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=num_tokens, stop=stop)
+            self._emit(finished)
+        return reason
 
     def _fail_batch(self, runner: Runner, error: Exception) -> None:
         """The model itself raised: which row was the cause cannot be known, and the batch's state is lost."""
@@ -164,6 +164,8 @@ def _sampler(sequence: Sequence) -> Sampler:
 def _processors(sequence: Sequence) -> list[LogitsProcessor]:
     request = sequence.request
     processors = make_processors(request.command.sampling, request.tokens.tolist())
+    if request.grammar is not None:
+        processors.append(constrained(request.grammar.begin()))
     return [guard_processor(processor, partial(_break, sequence)) for processor in processors]
 
 
@@ -173,5 +175,9 @@ def _logprob(sequence: Sequence, token_id: int, logprobs: Any) -> TokenLogprob |
 
 
 def _break(sequence: Sequence, error: Exception) -> None:
+    if isinstance(error, GrammarError):
+        log.info("row_left_its_grammar", request_id=sequence.request.request_id, reason=str(error))
+        sequence.error = InvalidRequestError(f"the answer's format became too much to follow: {error}")
+        return
     log.error("row_failed", request_id=sequence.request.request_id, exc_info=error)
-    sequence.error = f"sampling failed: {error}"
+    sequence.error = GenerationError(f"sampling failed: {error}")

@@ -12,9 +12,12 @@ from unified_mlx_app.types import (
     CacheEntryInfo,
     CacheReport,
     CacheStats,
+    Constraint,
     EngineStats,
     FinishReason,
+    Markup,
     ModelSpec,
+    Pooling,
     ResidentModel,
     SamplingParams,
     TokenLogprob,
@@ -22,7 +25,7 @@ from unified_mlx_app.types import (
 
 
 class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
-    """Run one request; `num_choices` choices share one prefill. `max_tokens` 0 only warms the cache."""
+    """Run one request; `num_choices` choices share one prefill. With `max_tokens` 0 it ends after the prefill."""
 
     request_id: str
     model: ModelSpec
@@ -30,9 +33,15 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     sampling: SamplingParams
     boundaries: list[Boundary] = []
     num_choices: int = 1
+    constraint: Constraint | None = None
+    markup: Markup = Markup()
     preview: str = ""
     deadline_seconds: float | None = None
     is_warmup: bool = False
+    prompt_logprobs: int | None = None
+    """Tell the log-probability of every prompt token, and of so many likelier ones; the prompt cache is left alone."""
+    pooling: Pooling | None = None
+    """Give one vector for the prompt and no answer; the prompt cache is left alone."""
 
 
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
@@ -127,7 +136,21 @@ class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
     total_tokens: int
 
 
-class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
+class PromptLogprobs(Struct, frozen=True, kw_only=True, tag="prompt_logprobs"):
+    """Of the next prompt tokens, each given those before it; the first token of a prompt has none. They precede any Chunk."""
+
+    request_id: str
+    logprobs: list[TokenLogprob]
+
+
+class Embedded(Struct, frozen=True, kw_only=True, tag="embedded"):
+    """The pooled prompt as little-endian float32 numbers of length 1; Finished follows."""
+
+    request_id: str
+    vector: bytes
+
+
+class Chunk(Struct, frozen=True, kw_only=True, tag="chunk", omit_defaults=True):
     """New tokens of one choice. `text` may be empty while a character or a stop string is undecided."""
 
     request_id: str
@@ -135,6 +158,8 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     text: str
     token_ids: list[int]
     logprobs: list[TokenLogprob] | None = None
+    text_ends: list[int] = []
+    """With several tokens: how much of `text` was known after each of them."""
 
 
 class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
@@ -144,6 +169,8 @@ class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     choice: int
     reason: FinishReason
     completion_tokens: int
+    stop: str | None = None
+    """The stop string that ended it."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
@@ -166,7 +193,7 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     error_message: str = ""
 
 
-Event = Ready | Heartbeat | Started | Progress | Chunk | Finished | Failed | Reply
+Event = Ready | Heartbeat | Started | Progress | PromptLogprobs | Embedded | Chunk | Finished | Failed | Reply
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder = msgspec.msgpack.Decoder(Command)

@@ -16,10 +16,10 @@ from mlx_lm.models.cache import make_prompt_cache
 from numpy.typing import NDArray
 
 from unified_mlx_app.cache.kv import KVState, capture, restore
-from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy
+from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, following_logprobs, greedy
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.models.multi_lora import Adapter, AdapterRows
-from unified_mlx_app.types import FinishReason
+from unified_mlx_app.types import FinishReason, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,30 @@ class Runner:
         with mx.stream(self._batch.stream):
             self._shared.run_alone(mx.array(tokens)[None], caches, adapter)
             mx.eval([cache.state for cache in caches])
+
+    def score(
+        self,
+        caches: list[Any],
+        tokens: NDArray[np.int32],
+        following: NDArray[np.int32],
+        num_top: int,
+        adapter: Adapter | None = None,
+    ) -> list[TokenLogprob]:
+        """As `prefill`; returns how likely each of `following` was, the tokens that come after each of `tokens`."""
+        with mx.stream(self._batch.stream):
+            logits = self._shared.run_alone(mx.array(tokens)[None], caches, adapter)[0]
+            logprobs = following_logprobs(logits, following, num_top)
+            mx.eval([cache.state for cache in caches])
+        return logprobs
+
+    def states(self, caches: list[Any], tokens: NDArray[np.int32], adapter: Adapter | None = None) -> NDArray[np.float32]:
+        """As `prefill`; returns what the output layer would see: (tokens, dim). Raises ValueError for a model that hides it."""
+        with mx.stream(self._batch.stream):
+            states = self._shared.states_alone(mx.array(tokens)[None], caches, adapter)
+            if getattr(states, "shape", ())[:2] != (1, len(tokens)):
+                raise ValueError("the model does not show one state a token")
+            mx.eval(states, [cache.state for cache in caches])
+            return np.array(states[0].astype(mx.float32))
 
     def draw_first(
         self,

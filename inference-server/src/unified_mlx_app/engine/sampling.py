@@ -3,17 +3,25 @@
 mlx-lm's sampler draws from the thread's RNG, so a seeded row would change with its neighbours; here each row carries a key.
 """
 
+import math
 import secrets
 from collections.abc import Callable
+from typing import cast
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
+from numpy.typing import NDArray
 
+from unified_mlx_app.models.grammars import GrammarRow
 from unified_mlx_app.types import SamplingParams, TokenLogprob
 
 Sampler = Callable[[mx.array], mx.array]
 LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 
+_IMPOSSIBLE = -9999.0
+"""In place of minus infinity, which JSON does not have; vLLM's number."""
+_BITS = np.uint32(1) << np.arange(32, dtype=np.uint32)
 _SEED_STRIDE = 0x9E3779B97F4A7C15  # The golden ratio's bits: spreads consecutive seeds over the key space.
 
 
@@ -45,6 +53,11 @@ def make_processors(params: SamplingParams, prompt: list[int]) -> list[LogitsPro
     if params.repetition_penalty != 1.0 or params.presence_penalty or params.frequency_penalty:
         processors.append(_Penalties(params, prompt))
     return processors
+
+
+def constrained(row: GrammarRow) -> LogitsProcessor:
+    """A processor that leaves only what the grammar allows next. The last one of its row: nothing may raise a logit after it."""
+    return _Mask(row)
 
 
 def guard_sampler(sampler: Sampler, on_error: Callable[[Exception], None]) -> Sampler:
@@ -82,7 +95,31 @@ def token_logprob(logprobs: mx.array, token_id: int, num_top: int) -> TokenLogpr
         candidates = mx.argpartition(-logprobs, kth=num_top - 1)[:num_top]
         top = candidates[mx.argsort(-logprobs[candidates])].tolist()  # pyright: ignore[reportAssignmentType]
     values: list[float] = logprobs[mx.array([token_id, *top])].tolist()  # pyright: ignore[reportAssignmentType]
-    return TokenLogprob(token_id=token_id, logprob=values[0], top=tuple(zip(top, values[1:], strict=True)))
+    # A constrained row may have fewer possible tokens than were asked for.
+    possible = [(token, value) for token, value in zip(top, values[1:], strict=True) if value > -math.inf]
+    return TokenLogprob(token_id=token_id, logprob=values[0], top=tuple(possible))
+
+
+def following_logprobs(logits: mx.array, following: NDArray[np.int32], num_top: int) -> list[TokenLogprob]:
+    """Log-probability of each of `following` (n,) under the logits (n, vocab) before it, and of the `num_top` likeliest there."""
+    logits = logits.astype(mx.float32)
+    normalizers = mx.logsumexp(logits, axis=-1, keepdims=True)
+    ids = mx.array(following)[:, None]
+    if num_top == 1:
+        top = mx.argmax(logits, axis=-1, keepdims=True)
+    elif num_top:
+        top = mx.argpartition(-logits, kth=num_top - 1, axis=-1)[:, :num_top]
+        order = mx.argsort(-mx.take_along_axis(logits, top, axis=-1), axis=-1)
+        top = mx.take_along_axis(top, order, axis=-1)
+    else:
+        top = ids[:, :0]
+    ids = mx.concatenate([ids, top.astype(ids.dtype)], axis=-1)
+    values = mx.maximum(mx.take_along_axis(logits, ids, axis=-1) - normalizers, _IMPOSSIBLE)
+    rows: list[tuple[list[int], list[float]]] = list(zip(ids.tolist(), values.tolist(), strict=True))  # pyright: ignore[reportArgumentType]
+    return [
+        TokenLogprob(token_id=row_ids[0], logprob=row[0], top=tuple(zip(row_ids[1:], row[1:], strict=True)))
+        for row_ids, row in rows
+    ]
 
 
 def _filtered(logprobs: mx.array, params: SamplingParams) -> mx.array:
@@ -108,6 +145,25 @@ class _Bias:
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         return logits.at[:, self._ids].add(self._values.astype(logits.dtype))
+
+
+class _Mask:
+    """Plain operations, so that it runs wherever MLX does; llguidance's own kernel is for Metal only (1.9)."""
+
+    def __init__(self, row: GrammarRow) -> None:
+        self._row = row
+        self._is_at_start = True
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        # The pass over the model, which the mask does not depend on, runs while the grammar is asked.
+        mx.async_eval(logits)
+        if self._is_at_start:
+            self._is_at_start = False  # The first call's last token belongs to the prompt.
+        else:
+            self._row.advance(cast(int, tokens[-1].item()))
+        # The words are an eighth of the bytes that flags would be on their way to a GPU.
+        is_allowed = ((mx.array(self._row.mask())[:, None] & mx.array(_BITS)) != 0).reshape(1, -1)[:, : logits.shape[-1]]
+        return mx.where(is_allowed, logits, mx.array(-mx.inf, logits.dtype))
 
 
 class _Penalties:

@@ -7,19 +7,22 @@ streams for longer than a chunk takes, and a burst of short prompts starts toget
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import structlog
 
-from unified_mlx_app.cache.kv import KVState, UnsupportedCacheError
-from unified_mlx_app.cache.lookup import MIN_PROMPT_TOKENS, Prompt
+from unified_mlx_app.cache.kv import KVState
+from unified_mlx_app.cache.lookup import Prompt
 from unified_mlx_app.cache.prefix_index import common_prefix_length
 from unified_mlx_app.cache.prompt_cache import PromptCacheService
+from unified_mlx_app.engine.constraints import GrammarCompiler
 from unified_mlx_app.engine.decoding import Decoder
+from unified_mlx_app.engine.keeping import COALESCE_TOKENS, StateKeeper
 from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
 from unified_mlx_app.engine.runner import Runner
+from unified_mlx_app.engine.scoring import embedding_events, read_to, reading_bytes, reading_chunk_tokens
 from unified_mlx_app.engine.sequence import Phase, Request, Sequence, check_token_ids, prefill_cuts
 from unified_mlx_app.errors import (
     AppError,
@@ -31,7 +34,7 @@ from unified_mlx_app.errors import (
 )
 from unified_mlx_app.models.loader import LoadedModel, mixing_bytes
 from unified_mlx_app.models.manager import ModelManager
-from unified_mlx_app.types import EntryKind, MissReason
+from unified_mlx_app.types import CacheReport, FinishReason, MissReason
 
 log = structlog.get_logger()
 
@@ -40,9 +43,6 @@ _MAX_PREFILLING = 2
 
 _MAX_SCANNED = 32
 """Waiting requests looked at in a turn."""
-
-_COALESCE_TOKENS = 64
-"""A prompt waits for another's prefill if that will save it at least so many tokens."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class Scheduler:
         *,
         manager: ModelManager,
         cache: PromptCacheService,
+        grammars: GrammarCompiler,
         emit: Callable[[Event], None],
         max_rows: int,
         chunk_tokens: int,
@@ -70,6 +71,7 @@ class Scheduler:
     ) -> None:
         self._manager = manager
         self._cache = cache
+        self._grammars = grammars
         self._emit = emit
         self._max_rows = max_rows
         self._chunk_tokens = chunk_tokens
@@ -77,6 +79,7 @@ class Scheduler:
         self._waiting: deque[Request] = deque()
         self._active: dict[str, Request] = {}
         self._runners: dict[int, Runner] = {}
+        self._keeper = StateKeeper(cache, self._spare_bytes)
         self._decoder = Decoder(emit, self._finish_choice, self._fail)
         self._is_draining = False
         self.totals = Totals()
@@ -130,7 +133,7 @@ class Scheduler:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes reserved for the KV state of running requests."""
+        """Bytes reserved for the KV state of running requests, and for what they read of their prompts."""
         return sum(request.reserved_bytes for request in self._active.values())
 
     def _spare_bytes(self, *joining: LoadedModel) -> int:
@@ -167,7 +170,8 @@ class Scheduler:
     # -------------------------------------------------------------- admission
 
     def _admit(self) -> None:
-        """Start waiting requests in order, passing over those whose weights are loading or whose prefix is being computed."""
+        """Start waiting requests in order, passing over those whose weights are loading, whose grammar is being compiled or whose
+        prefix is being computed."""
         for request in list(self._waiting)[:_MAX_SCANNED]:
             if not self._has_row_for(request):
                 return
@@ -201,6 +205,7 @@ class Scheduler:
             loaded = self._manager.request(request.command.model)
             if loaded is not None:
                 check_token_ids(request, loaded.vocab_size)
+                loaded = loaded if self._grammars.is_ready(request, loaded) else None
         except AppError as error:
             self._fail(request, error)
             return None
@@ -213,7 +218,7 @@ class Scheduler:
         return len(prefilling) < _MAX_PREFILLING and is_short and prefilling[0].remaining_tokens > self._chunk_tokens
 
     def _identify(self, request: Request, loaded: LoadedModel) -> None:
-        cuts = prefill_cuts(request, self._chunk_tokens)
+        cuts = prefill_cuts(request, reading_chunk_tokens(request, loaded.vocab_size, self._chunk_tokens))
         # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
         shared_tokens = request.boundary_end("system") or min(self._chunk_tokens, len(request.tokens) // 2)
         usable_tokens = request.prefill_end if request.command.is_warmup else len(request.tokens) - 1
@@ -222,14 +227,16 @@ class Scheduler:
     def _should_wait_for(self, request: Request, prefilling: list[Request]) -> bool:
         """Whether a prompt being prefilled right now will soon hold more of this one's start than the cache does."""
         assert request.prompt is not None
-        if not self._cache.enabled or not prefilling:
+        if not self._cache.enabled or not prefilling or request.reads_prompt:
             return False
         match = self._cache.lookup(request.prompt)
         known_tokens = match.num_tokens if match else 0
         for other in prefilling:
-            if other.prompt is not None and other.prompt.namespace == request.prompt.namespace:
+            if other.reads_prompt or other.prompt is None:
+                continue  # Nothing of it will be in the cache.
+            if other.prompt.namespace == request.prompt.namespace:
                 coming_tokens = min(common_prefix_length(other.tokens, request.tokens), len(request.tokens) - 1)
-                if coming_tokens >= known_tokens + _COALESCE_TOKENS and other.position < coming_tokens:
+                if coming_tokens >= known_tokens + COALESCE_TOKENS and other.position < coming_tokens:
                     return True
         return False
 
@@ -237,7 +244,8 @@ class Scheduler:
         """Set memory aside for all tokens the request may reach; evicts cached state before it lets a request wait."""
         command = request.command
         num_tokens = len(request.tokens) + command.sampling.max_tokens
-        request.reserved_bytes = loaded.kv_bytes(num_tokens) * command.num_choices
+        kv_bytes = loaded.kv_bytes(num_tokens) * command.num_choices
+        request.reserved_bytes = kv_bytes + reading_bytes(request, loaded.vocab_size, self._chunk_tokens)
         spare = self._spare_bytes(loaded)
         free = spare - request.reserved_bytes
         if free < 0 and not self._active:
@@ -258,6 +266,9 @@ class Scheduler:
 
     def _look_up(self, request: Request) -> None:
         assert request.prompt is not None
+        if request.reads_prompt:
+            self._begin_prefill(request, None)
+            return
         request.match = match = self._cache.lookup(request.prompt)
         if match is None or match.tier == "memory":
             self._begin_prefill(request, match.entry.state if match else None)
@@ -278,7 +289,9 @@ class Scheduler:
         assert request.runner is not None
         assert request.prompt is not None
         command = request.command
-        report = self._cache.report(request.prompt, request.match, request.failed_read, is_counted=not command.is_warmup)
+        report = CacheReport(outcome="off", miss_reason="not_asked")
+        if not request.reads_prompt:
+            report = self._cache.report(request.prompt, request.match, request.failed_read, is_counted=not command.is_warmup)
         request.position = report.cached_tokens
         if request.match is not None:
             inherited = (cut for cut in request.match.entry.cuts if cut < request.position)
@@ -307,42 +320,39 @@ class Scheduler:
             return 0
         try:
             self._prefill_to(request, cut)
+        except AppError as error:
+            self._fail(request, error)
         except (RuntimeError, ValueError, MemoryError) as error:
             log.exception("prefill_failed", request_id=request.request_id)
             self._fail(request, GenerationError(f"the prompt could not be processed: {error}"))
         return max(1, num_tokens)
 
     def _prefill_to(self, request: Request, cut: int) -> None:
-        assert request.runner is not None
-        assert request.loaded is not None
         if cut > request.position:
-            request.runner.prefill(request.caches, request.tokens[request.position : cut], request.loaded.adapter)
+            self._tell(read_to(request, cut))
             request.position = cut
             request.cuts.append(cut)
             self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
-            self._store_boundary(request)
+            self._keeper.keep_boundary(request)
         if request.remaining_tokens <= 0:
             self._end_prefill(request)
 
-    def _store_boundary(self, request: Request) -> None:
-        """Keep the state at a boundary: always after the system part; after the last turn only where states cannot be trimmed."""
-        kinds: set[EntryKind] = {each.kind for each in request.command.boundaries if each.end_tokens == request.position}
-        if "system" in kinds:
-            self._store(request, "system")
-        elif "turn" in kinds and not request.is_trimmable:
-            self._store(request, "turn")
-
     def _end_prefill(self, request: Request) -> None:
-        assert request.runner is not None
-        if request.command.is_warmup:
-            self._store(request, "system")
-            self._emit(Finished(request_id=request.request_id, choice=0, reason="stop", completion_tokens=0))
+        command = request.command
+        self._keeper.keep_prefilled(request)
+        if command.pooling is not None:
+            self._tell(embedding_events(request))
             self._end(request)
-            return
-        cached_tokens = request.match.num_tokens if request.match else 0
-        if request.is_trimmable and request.position - cached_tokens >= _COALESCE_TOKENS:
-            # Usable at once by requests that wait for it, and after this one was cancelled.
-            self._store(request, "prompt")
+        elif command.is_warmup or command.sampling.max_tokens == 0:
+            reason: FinishReason = "stop" if command.is_warmup else "length"
+            choices = range(command.num_choices)
+            request_id = request.request_id
+            self._tell([Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=0) for choice in choices])
+            self._end(request)
+        else:
+            self._begin_decoding(request)
+
+    def _begin_decoding(self, request: Request) -> None:
         request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
         request.phase = Phase.DECODING
         is_alone = not self._waiting and all(other.phase is not Phase.PREFILLING for other in self._active.values())
@@ -350,36 +360,19 @@ class Scheduler:
         request.caches = []
         self.totals.generated_tokens += sum(len(sequence.token_ids) for sequence in request.sequences)
 
-    def _store(self, request: Request, kind: EntryKind) -> None:
-        assert request.runner is not None
-        assert request.prompt is not None
-        tokens = request.tokens[: request.position]
-        is_worth_it = self._cache.enabled and len(tokens) >= MIN_PROMPT_TOKENS - 1
-        if is_worth_it and not self._cache.has(request.prompt.namespace, tokens, kind):
-            self._keep(request, request.caches, tokens, kind)
-
-    def _keep(self, request: Request, caches: list[object], tokens: np.ndarray, kind: EntryKind) -> None:
-        assert request.runner is not None
-        assert request.prompt is not None
-        try:
-            state = request.runner.capture(caches, len(tokens), request.cuts)
-        except UnsupportedCacheError as error:
-            log.warning("state_not_cached", error=str(error))
-            return
-        self._cache.insert(request.prompt.namespace, tokens, state, kind=kind, preview=request.command.preview)
-        self._cache.shrink_memory(max(0, self._spare_bytes()))
-
     # -------------------------------------------------------------------- end
 
     def _finish_choice(self, sequence: Sequence, caches: list[object], num_generated: int) -> None:
-        """A row ended; the first choice's conversation is kept for the next turn: `caches` hold `num_generated` of its tokens."""
+        """A row ended; `caches` hold `num_generated` of its tokens."""
         request = sequence.request
         request.num_finished += 1
-        if sequence.choice == 0 and self._cache.enabled:
-            tokens = np.concatenate([request.tokens, np.asarray(sequence.token_ids[:num_generated], np.int32)])
-            self._keep(request, caches, tokens, "conversation")
+        self._keeper.keep_conversation(sequence, caches, num_generated)
         if request.num_finished == request.command.num_choices:
             self._end(request)
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._emit(event)
 
     def _fail(self, request: Request, error: AppError) -> None:
         self._end(request)

@@ -11,7 +11,8 @@ from unified_mlx_app.cache.lookup import Match, Prompt
 from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
-from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.errors import AppError, InvalidRequestError
+from unified_mlx_app.models.grammars import Grammar
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.types import MissReason
 
@@ -35,7 +36,7 @@ class Sequence:
     row_id: int
     text: TextStream
     token_ids: list[int] = field(default_factory=list)
-    error: str | None = None
+    error: AppError | None = None
     """Set by a sampler or processor of this row that raised: the row fails, its neighbours go on."""
 
 
@@ -50,6 +51,7 @@ class Request:
     phase: Phase = Phase.WAITING
     runner: Runner | None = None
     loaded: LoadedModel | None = None
+    grammar: Grammar | None = None
     prompt: Prompt | None = None
     match: Match | None = None
     failed_read: MissReason | None = None
@@ -60,6 +62,8 @@ class Request:
     reserved_bytes: int = 0
     sequences: list[Sequence] = field(default_factory=list)
     num_finished: int = 0
+    pooled: NDArray[np.float64] | float = 0.0
+    """With `pooling`: the last token's state, or the sum of all so far."""
 
     @property
     def request_id(self) -> str:
@@ -68,9 +72,16 @@ class Request:
     @property
     def prefill_end(self) -> int:
         """Prompt tokens to prefill: all but the last, which starts decoding; a warm-up only computes the shared part."""
+        if self.command.pooling is not None:
+            return len(self.tokens)
         if not self.command.is_warmup:
             return len(self.tokens) - 1
         return self.boundary_end("system") or len(self.tokens)
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether it wants more of the prompt's tokens than their KV state: it neither uses nor fills the prompt cache."""
+        return self.command.prompt_logprobs is not None or self.command.pooling is not None
 
     @property
     def remaining_tokens(self) -> int:

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from unified_mlx_app.marks import first_mark, overlap
+from unified_mlx_app.types import Markup
+
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 _MAX_UNDECIDED_TOKENS = 8
@@ -14,26 +17,33 @@ _MAX_INCOMPLETE_TOKENS = 3
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that is certain now; with `is_stopped` a stop string was found and nothing follows."""
+    """Text that is certain now; after `stop`, a stop string that was found, nothing follows."""
 
     text: str
-    is_stopped: bool = False
+    stop: str | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stop is not None
 
 
 class TextStream:
-    """The pieces joined are `decode(all tokens)`, cut before the first stop string."""
+    """The pieces joined are `decode(all tokens)` with the markup's control tokens in their places, cut before the first
+    stop string outside of the markup's spans."""
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), markup: Markup | None = None) -> None:
         self._decode = decode
-        self._stop = tuple(stop)
+        self._shown_tokens = markup.shown_tokens if markup else {}
+        self._stops = _StopFinder(stop, markup or Markup()) if stop else None
         self._ids: list[int] = []
         self._window_start = 0  # Decoding starts here, so that a token sees the ones it may join with.
         self._decided_end = 0  # Text of tokens before this has left the window.
         self._window_text = ""
-        self._held = ""
 
     def push(self, token_id: int) -> Piece:
         """Take one token."""
+        if (shown := self._shown_tokens.get(token_id)) is not None:
+            return self._release(self._cut() + shown)
         self._ids.append(token_id)
         text = self._decode(self._ids[self._window_start :])
         end = len(self._ids)
@@ -49,26 +59,46 @@ class TextStream:
 
     def finish(self) -> Piece:
         """Take what is left when no token follows; a character cut in the middle is dropped."""
-        text = self._decode(self._ids[self._window_start :])
-        piece = self._release(text[len(self._window_text) :].rstrip(_REPLACEMENT))
-        if piece.is_stopped:
+        piece = self._release(self._cut())
+        if piece.is_stopped or self._stops is None:
             return piece
-        held, self._held = self._held, ""
-        return Piece(piece.text + held)
+        return Piece(piece.text + self._stops.flush())
+
+    def _cut(self) -> str:
+        """The text that was undecided; what follows is decoded by itself."""
+        text = self._decode(self._ids[self._window_start :])[len(self._window_text) :].rstrip(_REPLACEMENT)
+        self._window_start = self._decided_end = len(self._ids)
+        self._window_text = ""
+        return text
 
     def _release(self, delta: str) -> Piece:
-        if not self._stop:
-            return Piece(delta)
-        pending = self._held + delta
-        found = [index for stop in self._stop if (index := pending.find(stop)) >= 0]
-        if found:
-            self._held = ""
-            return Piece(pending[: min(found)], is_stopped=True)
-        num_held = max(_overlap(pending, stop) for stop in self._stop)
-        self._held = pending[len(pending) - num_held :]
-        return Piece(pending[: len(pending) - num_held])
+        return Piece(delta) if self._stops is None else self._stops.take(delta)
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a proper start of `stop`."""
-    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+class _StopFinder:
+    """Holds text back while it may become a stop string; inside of a span none counts."""
+
+    def __init__(self, stop: Sequence[str], markup: Markup) -> None:
+        self._stop = tuple(stop)
+        self._end_of = dict(markup.spans)
+        self._end = markup.open_end or None
+        self._held = ""
+
+    def take(self, delta: str) -> Piece:
+        pending, released = self._held + delta, ""
+        while True:
+            sought = (*self._stop, *self._end_of) if self._end is None else (self._end,) if self._end else ()
+            index, mark = first_mark(pending, sought)
+            if mark is None:
+                num_held = max((overlap(pending, each) for each in sought), default=0)
+                self._held = pending[len(pending) - num_held :]
+                return Piece(released + pending[: len(pending) - num_held])
+            if self._end is None and mark in self._stop:
+                self._held = ""
+                return Piece(released + pending[:index], stop=mark)
+            released, pending = released + pending[: index + len(mark)], pending[index + len(mark) :]
+            self._end = self._end_of[mark] if self._end is None else None
+
+    def flush(self) -> str:
+        held, self._held = self._held, ""
+        return held

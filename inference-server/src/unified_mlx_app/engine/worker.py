@@ -16,6 +16,7 @@ import zmq
 from unified_mlx_app.cache.disk import DiskStore
 from unified_mlx_app.cache.prompt_cache import PromptCacheService
 from unified_mlx_app.config import Settings
+from unified_mlx_app.engine.constraints import GrammarCompiler
 from unified_mlx_app.engine.messages import (
     Cancel,
     ClearCache,
@@ -85,9 +86,11 @@ class Engine:
             on_unload=lambda loaded: self._scheduler.forget_model(loaded),
             wake=self._wake,
         )
+        self._grammars = GrammarCompiler(self._wake)
         self._scheduler = Scheduler(
             manager=self._manager,
             cache=self._cache,
+            grammars=self._grammars,
             emit=self._events.append,
             max_rows=settings.max_batch_size,
             chunk_tokens=settings.prefill_chunk_tokens,
@@ -240,6 +243,7 @@ class Engine:
         self._scheduler.fail_all(ShuttingDownError("the server shut down before the answer was complete"))
         self._flush()
         self._cache.close(drain_seconds=10)
+        self._grammars.close()
         self._manager.close()
         self._socket.close(linger=1000)
 

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mlx_lm.utils import load_adapters
 
 from unified_mlx_app.errors import ModelLoadError
 from unified_mlx_app.identity import FileDigests, Namespace
+from unified_mlx_app.models.grammars import Grammars
 from unified_mlx_app.models.multi_lora import Adapter, SharedModel, adapter_of, can_mix
 from unified_mlx_app.types import ModelSpec
 
@@ -40,6 +42,8 @@ class LoadedModel:
     shared: SharedModel
     adapter: Adapter | None
     decode: Callable[[Sequence[int]], str]
+    grammars: Grammars
+    """Shared by a base model and its adapters."""
     eos_token_ids: tuple[int, ...]
     namespace: Namespace
     weight_bytes: int
@@ -96,10 +100,11 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         # A deep copy shares the arrays, so a view costs the adapter's bytes and leaves the base as it is.
         model = load_adapters(copy.deepcopy(base.model), spec.adapter_path)
         mx.eval(model.parameters())
-        decode, eos_token_ids = base.decode, base.eos_token_ids
+        decode, eos_token_ids, grammars_for = base.decode, base.eos_token_ids, lambda _: base.grammars
     else:
         model, tokenizer = mlx_lm.load(spec.path, adapter_path=spec.adapter_path)[:2]
         decode, eos_token_ids = _decoder(tokenizer), tuple(sorted(tokenizer.eos_token_ids))
+        grammars_for = partial(_grammars, tokenizer, eos_token_ids)
     model.eval()
     config = json.loads((Path(spec.path) / "config.json").read_text())
     caches, vocab_size = _warm_up(spec, model)
@@ -110,6 +115,7 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         shared=placed.shared,
         adapter=placed.adapter,
         decode=decode,
+        grammars=grammars_for(vocab_size),
         eos_token_ids=eos_token_ids,
         namespace=_namespace(spec, digests, caches),
         weight_bytes=placed.weight_bytes,
@@ -184,6 +190,12 @@ def _decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
     if backend is not None:
         return lambda ids: backend.decode(list(ids), skip_special_tokens=True)
     return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _grammars(tokenizer: Any, eos_token_ids: Sequence[int], vocab_size: int) -> Grammars:
+    backend = getattr(getattr(tokenizer, "_tokenizer", tokenizer), "backend_tokenizer", None)
+    tokenizer_json = backend.to_str if backend is not None else str  # An empty text is no tokenizer: constraints are refused.
+    return Grammars(tokenizer_json, vocab_size=vocab_size, end_token_ids=eos_token_ids)
 
 
 def _file_groups(spec: ModelSpec) -> dict[str, list[Path]]:

@@ -97,15 +97,21 @@ class SharedModel:
         """Logits of one prompt, bit for bit those of mlx-lm's model with this adapter alone."""
         return self._run(tokens, caches, _terms_alone(adapter) if adapter is not None else {})
 
+    def states_alone(self, tokens: mx.array, caches: list[Any], adapter: Adapter | None) -> mx.array:
+        """What the output layer would see of one prompt: (1, tokens, dim). Raises ValueError for a model that hides it."""
+        return self._run(tokens, caches, _terms_alone(adapter) if adapter is not None else {}, part=body_of)
+
     def forget_rows(self) -> None:
         """The batch is empty: give up what was laid out for its rows."""
         self._mix = None
 
-    def _run(self, tokens: mx.array, caches: list[Any], terms: Terms) -> mx.array:
+    def _run(
+        self, tokens: mx.array, caches: list[Any], terms: Terms, part: Callable[[Any], Any] = lambda model: model
+    ) -> mx.array:
         self._adapt(terms.keys() - self._adapted)
         self._terms.update(terms)
         try:
-            return self._model(tokens, cache=caches)
+            return part(self._model)(tokens, cache=caches)
         finally:
             self._terms.clear()
 
@@ -241,6 +247,15 @@ def adapter_of(view: Any, paths: Iterable[str]) -> Adapter | None:
     scales = {module.scale for module in adapted.values()}
     factors = {path: (module.lora_a, module.lora_b) for path, module in adapted.items()}
     return Adapter(factors, float(scales.pop())) if len(scales) == 1 else None
+
+
+def body_of(model: Any) -> Any:
+    """`model` without its output layer, by the names that mlx-lm's models (0.32.2) use. Raises ValueError."""
+    language_model = getattr(model, "language_model", model)
+    for name in ("model", "backbone", "transformer"):
+        if isinstance(body := getattr(language_model, name, None), nn.Module):
+            return body
+    raise ValueError("the model does not show the states before its output layer")
 
 
 def can_mix(model: Any, adapter: Adapter) -> bool:

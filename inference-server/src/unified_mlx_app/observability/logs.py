@@ -49,3 +49,8 @@ def configure_logs(*, component: str = "engine", stream: TextIO | None = None) -
     for name in ("uvicorn.error", "alembic", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(component=component)
+
+
+def current_request_id() -> str | None:
+    """The id under which the present request is logged, which is the one its client knows; None outside of a request."""
+    return structlog.contextvars.get_contextvars().get("request_id")

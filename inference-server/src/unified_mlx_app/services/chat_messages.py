@@ -1,6 +1,8 @@
 """Messages as clients send them, brought into the form that chat templates expect. The client's own objects are not changed."""
 
 import json
+import re
+from hashlib import sha256
 from typing import Any
 
 from unified_mlx_app.errors import InvalidRequestError, UnsupportedFieldError
@@ -10,6 +12,8 @@ TEMPLATE_KWARGS = frozenset(
 )
 """Switches of templates that clients may set. Any other name could override what the template is given, messages included."""
 MAX_KWARG_CHARACTERS = 100
+_SHORT_ID_CHARACTERS = 9
+_WANTS_SHORT_IDS = re.compile(r"\|\s*length\s*!=\s*9\b")
 
 
 def to_template_messages(messages: list[dict[str, Any]], *, template: str) -> list[dict[str, Any]]:
@@ -20,7 +24,8 @@ def to_template_messages(messages: list[dict[str, Any]], *, template: str) -> li
     if not messages:
         raise InvalidRequestError("messages is empty; send at least one message.", param="messages")
     knows_developer = "developer" in template
-    return [_to_template_message(message, knows_developer=knows_developer) for message in messages]
+    plain = [_to_template_message(message, knows_developer=knows_developer) for message in messages]
+    return [_with_short_ids(message) for message in plain] if _WANTS_SHORT_IDS.search(template) else plain
 
 
 def _to_template_message(message: dict[str, Any], *, knows_developer: bool) -> dict[str, Any]:
@@ -31,6 +36,21 @@ def _to_template_message(message: dict[str, Any], *, knows_developer: bool) -> d
     if tool_calls := plain.get("tool_calls"):
         plain["tool_calls"] = [_with_arguments(call) for call in tool_calls]
     return plain
+
+
+def _with_short_ids(message: dict[str, Any]) -> dict[str, Any]:
+    """Calls whose ids another model or server made, with ids that Mistral's templates accept; equal ids stay equal."""
+    changed = dict(message)
+    if "tool_call_id" in message:
+        changed["tool_call_id"] = _short_id(message["tool_call_id"])
+    if calls := message.get("tool_calls"):
+        changed["tool_calls"] = [{**call, "id": _short_id(call["id"])} if "id" in call else call for call in calls]
+    return changed
+
+
+def _short_id(call_id: str) -> str:
+    is_short = len(call_id) == _SHORT_ID_CHARACTERS and call_id.isalnum()
+    return call_id if is_short else sha256(call_id.encode("utf-8", "replace")).hexdigest()[:_SHORT_ID_CHARACTERS]
 
 
 def _text(content: Any) -> str:

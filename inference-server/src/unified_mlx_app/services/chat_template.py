@@ -20,6 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
 from unified_mlx_app.services import template_worker
 from unified_mlx_app.services.chat_messages import check_template_kwargs, to_template_messages
+from unified_mlx_app.services.process_limits import limit_memory
 from unified_mlx_app.services.template_worker import Layout, RenderJob, TemplateError
 from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES, LoadedTokenizer, Tokenizers
 from unified_mlx_app.types import Boundary, ModelSpec
@@ -60,7 +61,7 @@ class ChatTemplates:
         context: Any = multiprocessing.get_context("forkserver")
         # What the fork server has imported, a process that replaces a killed one need not import again.
         context.set_forkserver_preload(["transformers.utils.chat_template_utils", template_worker.__name__])
-        self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=template_worker.limit_memory)
+        self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=limit_memory)
         nothing = RenderJob("", [{}], None, {})
         await asyncio.to_thread(self._pool.schedule, template_worker.render, args=(nothing,), kwargs={"with_layout": False})
 
@@ -78,8 +79,9 @@ class ChatTemplates:
         *,
         tools: list[dict[str, Any]] | None,
         template_kwargs: dict[str, Any],
+        is_prompt: bool = True,
     ) -> RenderedPrompt:
-        """The prompt that asks the model for its next turn.
+        """The prompt that asks the model for its next turn; without `is_prompt` the messages alone.
 
         Raises InvalidRequestError, with param `messages` or `chat_template_kwargs`, for what the template refuses or cannot
         do in time, and UnavailableError when no process became free.
@@ -88,7 +90,7 @@ class ChatTemplates:
         job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
         key = _layout_key(job)
         layout = self._layouts.get(key)
-        rendering = await self._run(template_worker.render, job, with_layout=layout is None)
+        rendering = await self._run(template_worker.render, job, with_layout=layout is None, is_prompt=is_prompt)
         if layout is None and rendering.layout is not None:
             layout = self._remember(key, rendering.layout)
         ends = _part_ends(rendering.text, layout)

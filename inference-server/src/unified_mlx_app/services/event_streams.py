@@ -12,11 +12,12 @@ from typing import Protocol
 
 import msgspec
 
-from unified_mlx_app.engine.messages import Chunk, Finished, Generate, Progress, Started
+from unified_mlx_app.engine.client import GenerationEvent
+from unified_mlx_app.engine.messages import Chunk, Finished, Generate, PromptLogprobs
 from unified_mlx_app.observability.metrics import Metrics
-from unified_mlx_app.types import CacheReport
+from unified_mlx_app.types import CacheReport, TokenLogprob
 
-EngineEvents = AsyncGenerator[Started | Progress | Chunk | Finished, None]
+EngineEvents = AsyncGenerator[GenerationEvent, None]
 _MERGE_BUFFER_EVENTS = 64
 
 
@@ -61,7 +62,7 @@ class ReplayedEvents:
 class MeasuredEvents:
     """Passes the events of one request on, and counts tokens and times them for the metrics.
 
-    `on_complete` gets all events once the last choice ended; None keeps none.
+    `on_complete` gets all events once the last choice ended; None keeps none. `prompt_logprobs` is filled before the first.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class MeasuredEvents:
         metrics: Metrics,
         cache: CacheReport,
         arrived_at: float,
+        prompt_logprobs: list[TokenLogprob],
         on_complete: Callable[[list[Chunk | Finished]], None] | None,
     ) -> None:
         self._events = events
@@ -80,6 +82,7 @@ class MeasuredEvents:
         self._gaps = metrics.gap_seconds.labels(self._model)
         self._ttft = metrics.ttft_seconds.labels(self._model, cache.outcome)
         self._on_complete = on_complete
+        self._prompt_logprobs = prompt_logprobs
         self._kept: list[Chunk | Finished] = []
         self._arrived_at = arrived_at
         self._first_at = 0.0
@@ -99,6 +102,8 @@ class MeasuredEvents:
             elif isinstance(event, Finished):
                 self._num_open -= 1
             else:
+                if isinstance(event, PromptLogprobs):
+                    self._prompt_logprobs += event.logprobs
                 continue
             if self._on_complete is not None:
                 self._kept.append(event)

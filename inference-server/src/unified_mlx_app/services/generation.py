@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from unified_mlx_app.engine.messages import Finished
+from unified_mlx_app.services.answer_parts import AnswerShape
 from unified_mlx_app.services.event_streams import AnswerEvents
+from unified_mlx_app.services.structured_output import WantedFormat
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
+from unified_mlx_app.services.tool_calls import ToolUse
 from unified_mlx_app.types import JSON, CacheReport, FinishReason, ModelSpec, SamplingParams, TokenLogprob, Usage
 
 
@@ -38,6 +41,16 @@ class GenerationRequest:
     sampling: SamplingParams
     num_choices: int = 1
     max_tokens_param: str | None = None
+    wanted_format: WantedFormat | None = None
+    tools: ToolUse | None = None
+    reasoning_effort: str | None = None
+    """How much a thinking model may think: "none", or a word that its chat template knows."""
+    effort_param: str = "reasoning_effort"
+    """The client's field that says so."""
+    prompt_logprobs: int | None = None
+    """As in the engine's `Generate`."""
+    timeout_seconds: float | None = None
+    """The client's own limit, within the server's."""
 
 
 @dataclass(slots=True)
@@ -58,6 +71,13 @@ class Generation:
     fingerprint: str
     is_replayed: bool
     cached_tokens: Callable[[], int]
+    shape: AnswerShape = field(default_factory=AnswerShape)
+    left_out: tuple[str, ...] = ()
+    """Places in the schema of the answer's format that are not kept."""
+    prompts: list[list[int]] = field(default_factory=list)
+    """Token ids of each prompt."""
+    prompt_logprobs: list[list[TokenLogprob]] = field(default_factory=list)
+    """For each prompt those of all tokens but its first, where they were asked for; complete at the prompt's first event."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -65,9 +85,19 @@ class Generation:
         """Stops the generation if it still runs."""
         await self.events.aclose()
 
-    def usage(self, completion_tokens: int) -> Usage:
+    def cache_written_tokens(self) -> int:
+        """Prompt tokens that were not in the prompt cache and are when the answer is complete."""
+        has_written = self.cache.outcome != "off" and not self.is_replayed
+        return self.prompt_tokens - self.cached_tokens() if has_written else 0
+
+    def usage(self, completion_tokens: int, reasoning_tokens: int = 0) -> Usage:
         """Counts over all prompts and choices; `cached_tokens` is final once the events ended."""
-        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=completion_tokens, cached_tokens=self.cached_tokens())
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=completion_tokens,
+            cached_tokens=self.cached_tokens(),
+            reasoning_tokens=reasoning_tokens,
+        )
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -19,12 +19,17 @@ from unified_mlx_app.engine.client import EngineClient
 from unified_mlx_app.engine.messages import Generate, Started
 from unified_mlx_app.errors import ContextLengthError, GenerationError, InvalidRequestError
 from unified_mlx_app.models.registry import ModelRegistry
+from unified_mlx_app.observability.logs import current_request_id
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.answer_parts import AnswerShape
+from unified_mlx_app.services.answer_rules import AnswerRules, answer_rules
 from unified_mlx_app.services.chat_template import ChatTemplates, RenderedPrompt
 from unified_mlx_app.services.event_streams import EngineEvents, MeasuredEvents, MergedEvents, ReplayedEvents, Running
 from unified_mlx_app.services.generation import ChatPrompt, Generation, GenerationRequest, Prompt
+from unified_mlx_app.services.prompt_limits import bounded_timeout, check_num_logprobs, check_token_ids, remaining_tokens
+from unified_mlx_app.services.structured_output import StructuredOutput
 from unified_mlx_app.services.tokenizers import LoadedTokenizer, Tokenizers
-from unified_mlx_app.types import JSON, CacheReport, ModelSpec, SamplingParams
+from unified_mlx_app.types import JSON, CacheReport, ModelSpec, SamplingParams, TokenLogprob
 
 _PREVIEW_CHARS = 120
 
@@ -36,6 +41,10 @@ class _Prepared:
     command: Generate
     prompt: Prompt
     rendered: RenderedPrompt | None
+    rules: AnswerRules
+    shape: AnswerShape
+    prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
+    """Filled as they come."""
 
 
 class GenerationService:
@@ -49,6 +58,7 @@ class GenerationService:
         registry: ModelRegistry,
         tokenizers: Tokenizers,
         templates: ChatTemplates,
+        formats: StructuredOutput,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -56,6 +66,7 @@ class GenerationService:
         self._registry = registry
         self._tokenizers = tokenizers
         self._templates = templates
+        self._formats = formats
         self._metrics = metrics
         self._responses = ResponseCache(settings.response_cache_max_entries) if settings.response_cache_enabled else None
 
@@ -68,7 +79,9 @@ class GenerationService:
         arrived_at = time.perf_counter()
         resolved = await self._registry.resolve(request.model)
         tokenizer = await self._tokenizers.get(resolved.spec)
-        prepared = [await self._prepare(prompt, request, resolved.spec, tokenizer) for prompt in request.prompts]
+        rules = await answer_rules(request, tokenizer, self._formats)
+        prepared = [await self._prepare(prompt, request, resolved.spec, tokenizer, rules) for prompt in request.prompts]
+        check_num_logprobs((one.command.prompt for one in prepared), request.prompt_logprobs)
         starts = [partial(self._run, one, arrived_at) for one in prepared]
         merged = MergedEvents(starts, request.num_choices) if len(starts) > 1 else None
         running = await (merged.start() if merged else starts[0]())
@@ -83,7 +96,11 @@ class GenerationService:
             events=running.events,
             fingerprint=_fingerprint(resolved.spec),
             is_replayed=running.is_replayed,
+            shape=prepared[0].shape,
+            left_out=rules.left_out,
             cached_tokens=lambda: merged.cached_tokens if merged else running.cache.cached_tokens,
+            prompts=[one.command.prompt for one in prepared],
+            prompt_logprobs=[one.prompt_logprobs for one in prepared],
         )
 
     async def warm_up(self, model: str, system_prompt: str) -> tuple[Generate, CacheReport]:
@@ -106,7 +123,7 @@ class GenerationService:
             is_warmup=True,
         )
         tokenizer = await self._tokenizers.get(resolved.spec)
-        _remaining_tokens(command.prompt, resolved.spec, tokenizer, param="system_prompt")
+        remaining_tokens(command.prompt, resolved.spec, tokenizer, param="system_prompt")
         report = CacheReport(outcome="off")
         async for event in self._engine.generate(command):
             if isinstance(event, Started):
@@ -114,17 +131,24 @@ class GenerationService:
         return command, report
 
     async def _prepare(
-        self, prompt: Prompt, request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer
+        self,
+        prompt: Prompt,
+        request: GenerationRequest,
+        spec: ModelSpec,
+        tokenizer: LoadedTokenizer,
+        rules: AnswerRules,
     ) -> _Prepared:
         rendered = None
         if isinstance(prompt, ChatPrompt):
-            rendered = await self._templates.render(spec, prompt.messages, tools=None, template_kwargs=prompt.template_kwargs)
+            tools, kwargs = rules.tools, rules.template_kwargs
+            rendered = await self._templates.render(spec, prompt.messages, tools=tools, template_kwargs=kwargs)
             token_ids = rendered.token_ids
         elif isinstance(prompt.content, list):
             token_ids = prompt.content
         else:
             token_ids = await tokenizer.encode(prompt.content, add_special_tokens=True)
-        _check_token_ids(token_ids, request.sampling, tokenizer)
+        check_token_ids(token_ids, request.sampling.logit_bias, tokenizer)
+        shape, markup, constraint = rules.for_prompt(rendered.text if rendered else None)
         command = Generate(
             request_id=uuid.uuid4().hex,
             model=spec,
@@ -132,10 +156,13 @@ class GenerationService:
             sampling=_fitted_sampling(token_ids, request, spec, tokenizer),
             boundaries=rendered.boundaries if rendered else [],
             num_choices=request.num_choices,
+            markup=markup,
+            constraint=constraint,
             preview=_preview(prompt),
-            deadline_seconds=self._settings.request_timeout_seconds,
+            deadline_seconds=bounded_timeout(request.timeout_seconds, self._settings),
+            prompt_logprobs=request.prompt_logprobs,
         )
-        return _Prepared(command, prompt, rendered)
+        return _Prepared(command, prompt, rendered, rules, shape)
 
     async def _run(self, prepared: _Prepared, arrived_at: float) -> Running:
         command = prepared.command
@@ -147,7 +174,7 @@ class GenerationService:
             if entry is not None:
                 report = CacheReport(outcome="hit", cached_tokens=len(command.prompt), tier="memory")
                 return Running(report, None, ReplayedEvents(entry.events), is_replayed=True)
-        events = self._engine.generate(command)
+        events = self._engine.generate(command, client_id=current_request_id())
         try:
             started = await _started(events)
             explanation = await self._explain(prepared, started.cache)
@@ -161,6 +188,7 @@ class GenerationService:
             metrics=self._metrics,
             cache=started.cache,
             arrived_at=arrived_at,
+            prompt_logprobs=prepared.prompt_logprobs,
             on_complete=partial(self._responses.insert, key) if self._responses is not None and key is not None else None,
         )
         return Running(started.cache, explanation, measured)
@@ -177,8 +205,8 @@ class GenerationService:
         message = await self._templates.locate(
             prepared.command.model,
             prepared.prompt.messages,
-            tools=None,
-            template_kwargs=prepared.prompt.template_kwargs,
+            tools=prepared.rules.tools,
+            template_kwargs=prepared.rules.template_kwargs,
             prompt=prepared.rendered,
             token_index=report.diverged_at_token,
         )
@@ -192,35 +220,13 @@ async def _started(events: EngineEvents) -> Started:
     raise GenerationError("The engine ended the request before it started.")
 
 
-def _check_token_ids(token_ids: list[int], sampling: SamplingParams, tokenizer: LoadedTokenizer) -> None:
-    if not token_ids:
-        raise InvalidRequestError("The prompt is empty.", param="prompt")
-    if max(token_ids) >= tokenizer.vocab_size:
-        raise InvalidRequestError(f"Token ids must be below {tokenizer.vocab_size} for this model.", param="prompt")
-    if sampling.logit_bias and max(sampling.logit_bias) >= tokenizer.vocab_size:
-        raise InvalidRequestError(f"Token ids must be below {tokenizer.vocab_size} for this model.", param="logit_bias")
-
-
-def _remaining_tokens(token_ids: list[int], spec: ModelSpec, tokenizer: LoadedTokenizer, *, param: str) -> int | None:
-    """Tokens that the model's context leaves for the answer; None when it has no known limit."""
-    limit = spec.max_context_tokens or tokenizer.max_context_tokens
-    if limit is None:
-        return None
-    if len(token_ids) >= limit:
-        raise ContextLengthError(
-            f"This model's maximum context length is {limit} tokens. The {param} has {len(token_ids)}. Shorten the {param}.",
-            param=param,
-        )
-    return limit - len(token_ids)
-
-
 def _fitted_sampling(
     token_ids: list[int], request: GenerationRequest, spec: ModelSpec, tokenizer: LoadedTokenizer
 ) -> SamplingParams:
     """The request's sampling within the model's context: the server's default limit shrinks, a client's own is an error."""
     param = "messages" if isinstance(request.prompts[0], ChatPrompt) else "prompt"
-    remaining = _remaining_tokens(token_ids, spec, tokenizer, param=param)
     max_tokens = request.sampling.max_tokens
+    remaining = remaining_tokens(token_ids, spec, tokenizer, param=param, is_answered=max_tokens > 0)
     if remaining is None or max_tokens <= remaining:
         return request.sampling
     if request.max_tokens_param is None:

@@ -4,10 +4,7 @@ Only `chat_template.py` may send work here. Time is limited from outside, by kil
 """
 
 import contextlib
-import resource
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -15,8 +12,6 @@ from transformers.utils.chat_template_utils import render_jinja_template
 Messages = list[dict[str, Any]]
 
 MAX_RENDERED_CHARACTERS = 16 * 2**20
-EXTRA_MEMORY_BYTES = 512 * 2**20
-"""A process may take so much beyond what it has at its start."""
 
 
 class TemplateError(Exception):
@@ -49,18 +44,12 @@ class Rendering:
     layout: Layout | None
 
 
-def limit_memory() -> None:
-    """Called once in each process. macOS does not enforce this limit; there the limits of time and length remain."""
-    if sys.platform != "linux":
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + EXTRA_MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def render(job: RenderJob, *, with_layout: bool, is_prompt: bool = True) -> Rendering:
+    """The prompt's text, and its layout when the caller does not know it yet. Raises TemplateError.
 
-
-def render(job: RenderJob, *, with_layout: bool) -> Rendering:
-    """The prompt's text, and its layout when the caller does not know it yet. Raises TemplateError."""
-    text = _render(job, job.messages, is_prompt=True)
+    Without `is_prompt` the text ends with the last message and asks for nothing.
+    """
+    text = _render(job, job.messages, is_prompt=is_prompt)
     return Rendering(text, _layout(job) if with_layout else None)
 
 

@@ -62,6 +62,10 @@ class LoadedTokenizer:
     special_tokens: dict[str, str]
     """What templates call `bos_token`, `eos_token` and so on."""
     is_byte_level: bool
+    added_token_ids: frozenset[int] = frozenset()
+    """Tokens that stand in no alphabet: their text is what it says."""
+    tool_parser_type: str | None = None
+    """How the model writes tool calls, where its converter said so, in mlx-lm's words."""
 
     def template_for(self, *, has_tools: bool) -> str | None:
         """The chat template to use; a model may have one of its own for tools."""
@@ -118,7 +122,7 @@ class LoadedTokenizer:
         token = self.backend.id_to_token(token_id)
         if token is None:
             return b""
-        if token_id in self.backend.get_added_tokens_decoder():
+        if token_id in self.added_token_ids:
             return token.encode("utf-8", "replace")
         if self.is_byte_level:
             return bytes(_BYTE_OF_CHARACTER[character] for character in token if character in _BYTE_OF_CHARACTER)
@@ -160,7 +164,7 @@ class Tokenizers:
 
     async def get(self, spec: ModelSpec) -> LoadedTokenizer:
         """The tokenizer of the model. Raises ModelLoadError when its files are missing or cannot be used."""
-        key = (spec.path, _fingerprint(Path(spec.path)))
+        key = (spec.path, fingerprint_of(Path(spec.path)))
         if found := self._loaded.get(key):
             return found
         return await asyncio.to_thread(self._load, key)
@@ -177,8 +181,8 @@ class Tokenizers:
             return loaded
 
 
-def _fingerprint(path: Path) -> Fingerprint:
-    """Names, sizes and times of the files that make up the tokenizer: eight `stat` calls, some 20 microseconds."""
+def fingerprint_of(path: Path) -> Fingerprint:
+    """Names, sizes and times of the files that make up the tokenizer in `path`: eight `stat` calls, some 20 microseconds."""
     found: list[tuple[str, int, int]] = []
     for name in _FILES:
         try:
@@ -216,6 +220,8 @@ def load_tokenizer(path: Path) -> LoadedTokenizer:
         chat_template=tokenizer.chat_template,
         special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
         is_byte_level=_is_byte_level(backend),
+        added_token_ids=frozenset(backend.get_added_tokens_decoder()),
+        tool_parser_type=named if isinstance(named := tokenizer.init_kwargs.get("tool_parser_type"), str) else None,
     )
 
 

@@ -1,0 +1,119 @@
+"""`/v1/responses`: create, show, delete, the items a response was made from, and how many tokens an input has."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from unified_mlx_app.api.answers import answer_headers, exhaust
+from unified_mlx_app.api.chat_routes import STREAMABLE
+from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.responses_answers import Keep, ResponseWriter
+from unified_mlx_app.api.responses_prompt import chat_prompt, internal_request, stored_input
+from unified_mlx_app.api.responses_schemas import (
+    RESPONSE_ID,
+    DeletedResponse,
+    InputTokenCount,
+    ItemList,
+    PromptFields,
+    ResponseBody,
+    ResponseRequest,
+)
+from unified_mlx_app.api.sse import EventStream
+from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.services.generation import ChatPrompt
+from unified_mlx_app.services.responses_store import ResponsesStore
+from unified_mlx_app.types import JSON
+
+router = APIRouter(tags=["OpenAI"])
+
+ResponseID = Annotated[str, Path(pattern=RESPONSE_ID, description="Id of a stored response.")]
+
+
+@router.post(
+    "/v1/responses",
+    summary="Create a response",
+    response_model=ResponseBody,
+    responses={**documented_errors(404, 408, 429, 499, 500), **STREAMABLE},
+)
+async def create_response(body: ResponseRequest, request: Request, services: ServicesDep) -> Response:
+    """Answers the input, after the conversation that a stored response ends; its own response is stored unless told not to."""
+    history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
+    asked = internal_request(body, history, services.settings)
+    generation = await until_disconnect(request, services.generation.start(asked))
+    writer = ResponseWriter(generation, body, asked.sampling)
+    frames = writer.frames(_keeper(body, services.responses))
+    headers = answer_headers(generation)
+    if body.stream:
+        return EventStream(frames, generation.close, headers, error_frame=writer.error_frame)
+    await until_disconnect(request, exhaust(frames, generation))
+    return Response(writer.response.model_dump_json(), headers=headers, media_type="application/json")
+
+
+def _keeper(body: ResponseRequest, store: ResponsesStore) -> Keep:
+    async def keep(response: ResponseBody) -> None:
+        if response.store:
+            content = response.model_dump_json().encode()
+            await store.save(response.id, content, input_items=stored_input(body), previous_id=body.previous_response_id)
+
+    return keep
+
+
+@router.post("/v1/responses/input_tokens", summary="Count the tokens of an input", responses=documented_errors(404))
+async def count_input_tokens(body: PromptFields, services: ServicesDep) -> InputTokenCount:
+    """What `input_tokens` of the response's usage would be."""
+    history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
+    use = body.tool_use()
+    effort = body.reasoning.effort if body.reasoning else None
+    thinks = effort != "none"
+    kwargs: JSON = {"enable_thinking": thinks, "thinking": thinks, "reasoning_effort": effort} if effort else {}
+    prompt, tools = ChatPrompt(chat_prompt(body, history).messages, kwargs), use.for_template() if use else None
+    tokenized = await services.tokenization.tokenize_conversation(body.model, prompt, tools=tools)
+    return InputTokenCount(object="response.input_tokens", input_tokens=len(tokenized.token_ids))
+
+
+@router.get(
+    "/v1/responses/{response_id}", summary="Show a response", response_model=ResponseBody, responses=documented_errors(404)
+)
+async def get_response(
+    response_id: ResponseID,
+    services: ServicesDep,
+    stream: Annotated[bool, Query(description="Only `false`: events are not kept.")] = False,
+) -> Response:
+    """A stored response as it was told."""
+    if stream:
+        raise InvalidRequestError("The events of a stored response are not kept; leave stream out.", param="stream")
+    return Response(await services.responses.body(response_id), media_type="application/json")
+
+
+@router.delete("/v1/responses/{response_id}", summary="Delete a response", responses=documented_errors(404))
+async def delete_response(response_id: ResponseID, services: ServicesDep) -> DeletedResponse:
+    """Nothing can go on from it, or from responses that came after it."""
+    await services.responses.delete(response_id)
+    return DeletedResponse(id=response_id, object="response", deleted=True)
+
+
+@router.get("/v1/responses/{response_id}/input_items", summary="List a response's input", responses=documented_errors(404))
+async def list_input_items(
+    response_id: ResponseID,
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    after: Annotated[str | None, Query(max_length=256, description="Id of the item after which the list begins.")] = None,
+) -> ItemList:
+    """All items that the response was made from, those of the responses before it included."""
+    items = await services.responses.input_items(response_id)
+    if order == "desc":
+        items.reverse()
+    ids: list[Any] = [item["id"] for item in items]
+    if after is not None and after not in ids:
+        raise InvalidRequestError("The response has no item of this id.", param="after")
+    start = 0 if after is None else ids.index(after) + 1
+    page = items[start : start + limit]
+    return ItemList(
+        object="list",
+        data=page,
+        first_id=page[0]["id"] if page else None,
+        last_id=page[-1]["id"] if page else None,
+        has_more=start + limit < len(items),
+    )
