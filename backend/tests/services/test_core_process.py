@@ -44,9 +44,14 @@ async def raised(work: Awaitable[object]) -> HubError | TrainingError:
     return caught.value
 
 
+def fork_servers(pid: int | None = None) -> list[psutil.Process]:
+    """Those below the process, which may have other children of other tests."""
+    return [child for child in psutil.Process(pid).children() if "mlx_hub.core.fork_server" in child.cmdline()]
+
+
 def grandchildren(pid: int | None = None) -> list[psutil.Process]:
     """Children of the fork servers below the process."""
-    return [child for server in psutil.Process(pid).children() for child in server.children()]
+    return [child for server in fork_servers(pid) for child in server.children()]
 
 
 async def test_a_report_comes_back_with_its_types(make_run: RunMaker) -> None:
@@ -130,7 +135,7 @@ async def test_a_fork_server_that_was_killed_is_started_again() -> None:
         await core.run(os.getpid, timeout_seconds=60)
         running = asyncio.create_task(core.run(time.sleep, 600, timeout_seconds=600))
         await until(lambda: bool(grandchildren()))
-        (server,), (child,) = psutil.Process().children(), grandchildren()
+        (server,), (child,) = fork_servers(), grandchildren()
         server.kill()
         child.kill()
 
@@ -168,7 +173,7 @@ async def test_closing_ends_what_runs_and_leaves_no_process() -> None:
     core = CoreProcesses()
     running = asyncio.create_task(core.run(time.sleep, 600, timeout_seconds=600))
     await until(lambda: bool(grandchildren()))
-    processes = psutil.Process().children(recursive=True)
+    processes = [*fork_servers(), *grandchildren()]
 
     await core.close()
     error = await raised(running)
@@ -201,7 +206,7 @@ async def test_nothing_outlives_an_owner_that_was_killed() -> None:
     owner = await asyncio.create_subprocess_exec(sys.executable, "-c", _OWNER)
     try:
         await until(lambda: bool(grandchildren(owner.pid)), 60)
-        processes = psutil.Process(owner.pid).children(recursive=True)
+        processes = [*fork_servers(owner.pid), *grandchildren(owner.pid)]
     finally:
         owner.kill()
         await owner.wait()

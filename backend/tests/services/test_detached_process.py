@@ -47,7 +47,8 @@ def test_it_is_started_apart_without_secrets_and_its_exit_status_is_known(
 
 def _environment_of(process: psutil.Process) -> dict[str, str]:
     """Of the program that was started, once it is that program."""
-    wait_until(lambda: "mlx_hub.core.train" in process.cmdline())
+    # `nice` comes first, and between two programs there is no environment to read.
+    wait_until(lambda: process.cmdline()[:1] == [sys.executable] and bool(process.environ()))
     return process.environ()
 
 
