@@ -22,7 +22,7 @@ start: setup ## run the platform in the foreground; Ctrl-C stops it (MLX_API_POR
 	@.tools/bin/python scripts/start.py
 
 test: setup ## run every test (make test ARGS="-k cache -x")
-	$(call each_member,pytest,.venv/bin/pytest $(ARGS))
+	$(call each_member,pytest,.venv/bin/pytest -n 2 --dist loadfile $(ARGS))
 ifneq ($(FRONTEND),)
 	cd frontend && npm test
 endif
