@@ -143,4 +143,6 @@ def git_commit(repository: Path) -> str:
 
 
 def command_line() -> str:
-    return " ".join([Path(sys.executable).name, *sys.argv])
+    """As it was typed, without the path of this machine's checkout."""
+    script = Path("bench") / Path(sys.argv[0]).name
+    return " ".join([Path(sys.executable).name, str(script), *sys.argv[1:]])
