@@ -88,6 +88,7 @@ async def test_files_of_old_exports_go(bench: Bench, tmp_path: Path) -> None:
 
 async def test_models_that_the_inference_server_needs_are_known(bench: Bench, inference: InferenceStandIn) -> None:
     assert await served_models(bench.context) == frozenset(), "it is down"
+    inference.served.clear()
     inference.served.update(
         {
             "loaded": {"base": "org/loaded", "loaded": True},
