@@ -1,6 +1,7 @@
 """The accelerator as the engine sees it: name, memory size and MLX's own counters. Engine process only."""
 
 import gc
+import os
 import shutil
 from dataclasses import dataclass
 
@@ -41,6 +42,17 @@ def do_without_compiler() -> None:
     """MLX's CPU build compiles fused kernels with g++ at first use and fails without one (mlx 0.32): then run them unfused."""
     if mx.default_device().type == mx.DeviceType.cpu and shutil.which("g++") is None:
         mx.disable_compile()
+
+
+def use_one_attention_kernel() -> None:
+    """Keep MLX's CUDA build from choosing cuDNN's attention by the size of a buffer, before the first model is loaded.
+
+    It takes cuDNN for one query only where the rows behind k and v are a multiple of 256 (mlx 0.32), so a restored prefix
+    rounded otherwise than a computed one and its answer could differ. Without cuDNN they are equal bit for bit; a cold prefill
+    takes an eighth longer, batched decoding is not slower (H200). `MLX_CUDA_USE_CUDNN_SDPA=1` has cuDNN back. Delete this when
+    MLX chooses without regard to the buffer.
+    """
+    os.environ.setdefault("MLX_CUDA_USE_CUDNN_SDPA", "0")
 
 
 def limit_buffer_pool(num_bytes: int) -> None:
