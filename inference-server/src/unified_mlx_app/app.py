@@ -23,6 +23,7 @@ from unified_mlx_app.api import (
     models_routes,
     requests_routes,
     responses_routes,
+    system_routes,
     tokenize_routes,
 )
 from unified_mlx_app.api.answers import ANSWER_HEADERS
@@ -41,9 +42,12 @@ from unified_mlx_app.services.chat_template import ChatTemplates
 from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
 from unified_mlx_app.services.lifecycle import Lifecycle
+from unified_mlx_app.services.miss_explanations import MissExplanations
 from unified_mlx_app.services.model_facts import FactsOfModels
+from unified_mlx_app.services.prompt_rules import PromptRules
 from unified_mlx_app.services.responses_store import ResponsesStore
 from unified_mlx_app.services.structured_output import StructuredOutput
+from unified_mlx_app.services.system_metrics import SystemMetrics
 from unified_mlx_app.services.tokenization import TokenizationService
 from unified_mlx_app.services.tokenizers import Tokenizers
 
@@ -61,63 +65,76 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api
     engine = EngineClient(settings)
     lifecycle.on_cut(lambda: engine.stop(0))
     metrics = Metrics(lambda: _engine_view(engine))
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[LifespanState, None]:
-        url = async_url(settings.database_url)
-        await upgrade(url)
-        database = create_engine(url)
-        registry = ModelRegistry(settings, create_sessions(database))
-        tokenizers = Tokenizers()
-        templates = ChatTemplates(tokenizers)
-        formats = StructuredOutput()
-        generation = GenerationService(
-            settings=settings,
-            engine=engine,
-            registry=registry,
-            tokenizers=tokenizers,
-            templates=templates,
-            formats=formats,
-            metrics=metrics,
-        )
-        embeddings = EmbeddingService(settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, metrics=metrics)
-        tokenization = TokenizationService(registry=registry, tokenizers=tokenizers, templates=templates)
-        await engine.start()
-        try:
-            await templates.start()
-            await registry.start()
-            log.info("server_started", version=health_routes.VERSION)
-            yield {
-                "services": Services(
-                    settings=settings,
-                    engine=engine,
-                    registry=registry,
-                    generation=generation,
-                    embeddings=embeddings,
-                    tokenization=tokenization,
-                    responses=_responses_store(settings, database),
-                    facts=FactsOfModels(),
-                    metrics=metrics,
-                    lifecycle=lifecycle,
-                )
-            }
-        finally:
-            await engine.stop(0)
-            await templates.close()
-            await formats.close()
-            await registry.close()
-            await database.dispose()
-            log.info("server_stopped")
-
-    app = _bare_app(lifespan)
-    _add_routes(app, is_api_only=is_api_only)
+    app = _bare_app(lambda _: _running(settings, engine, metrics, lifecycle), is_api_only=is_api_only)
     _add_middleware(app, settings, metrics, lifecycle)
-    add_error_handlers(app)
     return app
 
 
-def _bare_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
-    return FastAPI(
+@asynccontextmanager
+async def _running(
+    settings: Settings, engine: EngineClient, metrics: Metrics, lifecycle: Lifecycle
+) -> AsyncGenerator[LifespanState, None]:
+    """Everything that lives while the application does."""
+    url = async_url(settings.database_url)
+    await upgrade(url)
+    database = create_engine(url)
+    registry = ModelRegistry(settings, create_sessions(database))
+    tokenizers = Tokenizers()
+    templates = ChatTemplates(tokenizers)
+    formats = StructuredOutput()
+    rules = PromptRules(settings.prompt_cache_rules)
+    misses = MissExplanations(templates, metrics)
+    generation = GenerationService(
+        settings=settings,
+        engine=engine,
+        registry=registry,
+        tokenizers=tokenizers,
+        templates=templates,
+        formats=formats,
+        metrics=metrics,
+        rules=rules,
+        misses=misses,
+    )
+    embeddings = EmbeddingService(settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, metrics=metrics)
+    system = SystemMetrics(engine, metrics.recent_ttft_seconds, data_dir=settings.prompt_cache_dir)
+    await engine.start()
+    try:
+        system.start()
+        await templates.start()
+        await rules.start()
+        await registry.start()
+        log.info("server_started", version=health_routes.VERSION)
+        yield {
+            "services": Services(
+                settings=settings,
+                engine=engine,
+                registry=registry,
+                generation=generation,
+                embeddings=embeddings,
+                tokenization=TokenizationService(registry=registry, tokenizers=tokenizers, templates=templates, rules=rules),
+                rules=rules,
+                misses=misses,
+                responses=_responses_store(settings, database),
+                facts=FactsOfModels(),
+                metrics=metrics,
+                system=system,
+                lifecycle=lifecycle,
+            )
+        }
+    finally:
+        await system.close()
+        await engine.stop(0)
+        await templates.close()
+        await formats.close()
+        await rules.close()
+        await registry.close()
+        await database.dispose()
+        log.info("server_stopped")
+
+
+def _bare_app(lifespan: Lifespan[FastAPI], *, is_api_only: bool) -> FastAPI:
+    """With its routes and its errors' shapes."""
+    app = FastAPI(
         title="MLX Model Hub · inference",
         version=health_routes.VERSION,
         description=_DESCRIPTION,
@@ -126,6 +143,9 @@ def _bare_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    _add_routes(app, is_api_only=is_api_only)
+    add_error_handlers(app)
+    return app
 
 
 def _responses_store(settings: Settings, database: AsyncEngine) -> ResponsesStore:
@@ -138,12 +158,20 @@ def _responses_store(settings: Settings, database: AsyncEngine) -> ResponsesStor
 
 def _engine_view(engine: EngineClient) -> EngineView:
     status = engine.status
-    return EngineView(status.state == "ready", status.restarts, status.num_in_flight, status.stats)
+    return EngineView(status.state == "ready", status.restarts, status.num_in_flight, status.heartbeat_age_seconds, status.stats)
 
 
 def _add_routes(app: FastAPI, *, is_api_only: bool) -> None:
     apis = (chat_routes, completions_routes, responses_routes, messages_routes, embeddings_routes, models_routes)
-    for module in (*apis, tokenize_routes, requests_routes, admin_models_routes, admin_cache_routes, health_routes):
+    for module in (
+        *apis,
+        tokenize_routes,
+        requests_routes,
+        admin_models_routes,
+        admin_cache_routes,
+        system_routes,
+        health_routes,
+    ):
         app.include_router(module.router)
     app.include_router(page_router(is_api_only=is_api_only))
 

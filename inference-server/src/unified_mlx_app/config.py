@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, computed_field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from unified_mlx_app.rule_specs import RuleSpec, parse_rules
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -42,6 +44,12 @@ class Settings(BaseSettings):
     max_tokens: int = Field(2048, ge=1, le=1_000_000, description="Tokens to generate when a request names no limit.")
     temperature: float = Field(0.7, ge=0, le=2, description="Temperature when a request names none.")
 
+    draft_model: str | None = Field(
+        None, min_length=1, description="Smaller model that guesses ahead for the default one: a known name or a local folder."
+    )
+    num_draft_tokens: int = Field(4, ge=1, le=16, description="Tokens guessed in the first pass of an answer.")
+    prompt_lookup: bool = Field(False, description="Guess ahead for the default model from the text so far.")
+
     prompt_cache_enabled: bool = Field(True, description="Reuse KV state of repeated prefixes.")
     prompt_cache_dir: ExpandedPath = Field(
         Path("~/.unified-mlx/cache/prompts").expanduser(), description="Folder of the disk tier."
@@ -52,6 +60,9 @@ class Settings(BaseSettings):
         None, description="Bytes of KV state kept in memory (default: a third of the memory limit)."
     )
     prompt_cache_disk: Bytes = Field(20 * 10**9, description="Bytes of KV state kept on disk.")
+    prompt_cache_rules: Annotated[tuple[RuleSpec, ...], NoDecode, BeforeValidator(parse_rules)] = Field(
+        (), description="Rules for text that changes from call to call, such as billing_header,current_date (default: none)."
+    )
     response_cache_enabled: bool = Field(False, description="Answer repeated deterministic requests from memory.")
     response_cache_max_entries: int = Field(1000, ge=1, description="Responses kept in memory.")
     stored_responses_max_entries: int = Field(10_000, ge=0, description="Responses kept in the database for later ones.")

@@ -66,6 +66,19 @@ class Constraint(Struct, frozen=True, kw_only=True):
     grammar: str
 
 
+class Speculation(Struct, frozen=True, kw_only=True):
+    """How answers are guessed ahead, for one pass to check several tokens: by a smaller model in the folder `draft_path`, and
+    by looking up how the text went on before."""
+
+    draft_name: str | None = None
+    draft_path: str | None = None
+    num_draft_tokens: int = 4
+    """Guesses in the first pass; later ones have more or fewer, as the guesses turn out."""
+    prompt_lookup: bool = False
+    is_asked: bool = False
+    """The request itself asks: where it cannot be, the request fails instead of doing without."""
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True):
     """A servable model: `name` is what clients say, `path` a local folder with config and weights.
 
@@ -77,6 +90,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     adapter_path: str | None = None
     base_model: str | None = None
     max_context_tokens: int | None = None
+    speculation: Speculation | None = None
+    """What it was registered with; a request may say otherwise."""
 
 
 class Boundary(Struct, frozen=True, kw_only=True):
@@ -84,6 +99,32 @@ class Boundary(Struct, frozen=True, kw_only=True):
 
     kind: Literal["system", "turn"]
     end_tokens: int
+
+
+class ChangedSpan(Struct, frozen=True, kw_only=True):
+    """Tokens `start_token` to `end_token` of a prompt stand where a stored prompt has others, and both go on alike.
+
+    `stored_tokens` are the stored ones, with `num_before` and `num_after` tokens around them that are alike in both.
+    """
+
+    start_token: int
+    end_token: int
+    num_before: int
+    num_after: int
+    num_shared_after: int
+    """Tokens alike after the span, up to the next one."""
+    stored_tokens: tuple[int, ...]
+
+
+class ChangedPrompt(Struct, frozen=True, kw_only=True):
+    """How a prompt differs from the nearest stored one, where that is in short spans only."""
+
+    spans: tuple[ChangedSpan, ...]
+
+    @property
+    def lost_tokens(self) -> int:
+        """Tokens that are computed again although they are stored behind the first span."""
+        return sum(span.num_shared_after for span in self.spans)
 
 
 class CacheReport(Struct, frozen=True, kw_only=True):
@@ -97,6 +138,8 @@ class CacheReport(Struct, frozen=True, kw_only=True):
     """The reused state is bit for bit what a cold run of this prompt alone would compute."""
     miss_reason: MissReason | None = None
     diverged_at_token: int | None = None
+    changed: ChangedPrompt | None = None
+    """Set when a longer start would have been reused but for spans that changed."""
 
 
 class TokenLogprob(Struct, frozen=True, kw_only=True):
@@ -114,6 +157,16 @@ class Usage(Struct, frozen=True, kw_only=True):
     completion_tokens: int
     cached_tokens: int
     reasoning_tokens: int = 0
+    accepted_guesses: int = 0
+    """Tokens of the answer that were guessed ahead."""
+    rejected_guesses: int = 0
+
+
+class ModelPlace(Struct, frozen=True):
+    """The folders of a model and of its adapter: what it is, under whatever name."""
+
+    path: str
+    adapter_path: str | None
 
 
 class ResidentModel(Struct, frozen=True, kw_only=True):
@@ -191,8 +244,15 @@ class EngineStats(Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int
     kv_bytes: int
     device: str
+    pid: int
     resident: tuple[ResidentModel, ...]
     cache: CacheStats
+    prefilled_tokens: int
+    """Prompt tokens that were computed, not taken from the cache."""
+    memory_limit_bytes: int
+    """What weights and KV state may take together."""
+    loading: tuple[ModelPlace, ...]
+    """Models whose weights are on their way into memory."""
 
 
 JSON = dict[str, Any]

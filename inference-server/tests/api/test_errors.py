@@ -82,7 +82,6 @@ def test_a_bad_field_is_a_400_that_names_it(server: RunningServer, fields: dict[
 UNSUPPORTED = [
     {"audio": {"voice": "alloy", "format": "wav"}},
     {"modalities": ["text", "audio"]},
-    {"prediction": {"type": "content", "content": "x"}},
     {"reasoning_effort": "low"},
     {"web_search_options": {}},
 ]

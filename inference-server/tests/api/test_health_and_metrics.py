@@ -49,6 +49,25 @@ def test_metrics_count_requests_tokens_and_time(server: RunningServer) -> None:
     assert sample("mlx_engine_up") == 1
 
 
+def test_requests_for_a_format_are_counted_by_what_it_is_made_of(server: RunningServer) -> None:
+    def counted() -> dict[str, float]:
+        families = text_string_to_metric_families(server.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples if sample.name == "mlx_constrained_requests_total"]
+        return {sample.labels["format"]: sample.value for sample in samples}
+
+    before = counted()
+    tool = {"type": "function", "function": {"name": "look"}}
+
+    server.chat("a", max_tokens=2)
+    server.chat("a", max_tokens=2, structured_outputs={"regex": "[ab]+"})
+    server.chat("a", max_tokens=2, response_format={"type": "json_object"})
+    server.chat("a", max_tokens=2, tools=[tool], tool_choice="required")
+
+    after = counted()
+    grown = {kind: after[kind] - before.get(kind, 0) for kind in after if after[kind] != before.get(kind, 0)}
+    assert grown == {"regex": 1, "json_schema": 1, "tool_calls": 1}
+
+
 def test_metric_labels_come_from_closed_sets(server: RunningServer) -> None:
     server.get("/nowhere/secret-path-sesame")
     server.get("/v1/models/secret-model-sesame")

@@ -7,9 +7,11 @@ from unified_mlx_app.api.admin_cache_schemas import (
     CachedPrompt,
     CacheStatsBody,
     ClearResult,
+    MissesBody,
     WarmupBody,
     WarmupResult,
     cached_prompt,
+    misses_body,
 )
 from unified_mlx_app.api.deps import ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
@@ -30,6 +32,12 @@ async def get_cache_stats(services: ServicesDep) -> CacheStatsBody:
     return CacheStatsBody(**msgspec.structs.asdict(await services.engine.cache_stats()))
 
 
+@router.get("/misses", summary="What changing text has cost", responses=documented_errors())
+async def list_misses(services: ServicesDep) -> MissesBody:
+    """Spans of prompts that changed from call to call since the start: their place, kind and cost, and the rule that helps."""
+    return misses_body(services.misses)
+
+
 @router.post("/warmup", summary="Compute a system prompt ahead", responses=documented_errors(404, 408, 429, 500))
 async def warm_up(body: WarmupBody, services: ServicesDep) -> WarmupResult:
     """The next request that begins with this system prompt is a hit."""
@@ -41,7 +49,8 @@ async def warm_up(body: WarmupBody, services: ServicesDep) -> WarmupResult:
 
 @router.post("/clear", summary="Remove every entry", responses=documented_errors())
 async def clear_cache(services: ServicesDep) -> ClearResult:
-    """Empties memory and disk."""
+    """Empties memory and disk, and forgets what misses were explained with."""
+    services.misses.clear()
     return ClearResult(status="cleared", entries_removed=await services.engine.clear_cache())
 
 

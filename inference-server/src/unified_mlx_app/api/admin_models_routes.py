@@ -1,12 +1,17 @@
 """`/admin/models`: register, replace, remove, load, unload and pin models."""
 
-from fastapi import APIRouter, Response
+import asyncio
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from unified_mlx_app.api.deps import Services, ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.models_schemas import (
     AdminModel,
     AdminModelList,
+    MemoryEstimate,
     ModelAction,
     RegisterBody,
     RegisteredModel,
@@ -14,8 +19,9 @@ from unified_mlx_app.api.models_schemas import (
     admin_model,
     resident_body,
 )
-from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.errors import InvalidRequestError, ModelNotFoundError
 from unified_mlx_app.models.registry import KnownModel
+from unified_mlx_app.services.memory_plan import plan_memory
 from unified_mlx_app.types import ResidentModel
 
 router = APIRouter(prefix="/admin/models", tags=["Admin: models"])
@@ -31,15 +37,18 @@ def _residents(services: Services) -> dict[_Place, ResidentModel]:
     return {(model.path, model.adapter_path): model for model in current}
 
 
-def _described(model: KnownModel, residents: dict[_Place, ResidentModel]) -> AdminModel:
-    return admin_model(model, residents.get((model.path, model.adapter_path)))
+def _described(model: KnownModel, services: Services, residents: dict[_Place, ResidentModel]) -> AdminModel:
+    place = (model.path, model.adapter_path)
+    stats = services.engine.status.stats
+    is_loading = stats is not None and place in {(loading.path, loading.adapter_path) for loading in stats.loading}
+    return admin_model(model, residents.get(place), is_loading=is_loading)
 
 
 @router.get("", summary="List models with their state", responses=documented_errors())
 async def list_models(services: ServicesDep) -> AdminModelList:
     """Known models and which of them are in memory, as of the engine's last heartbeat (one second)."""
     residents = _residents(services)
-    models = {model.name: _described(model, residents) for model in await services.registry.list_models()}
+    models = {model.name: _described(model, services, residents) for model in await services.registry.list_models()}
     return AdminModelList(total_models=len(models), loaded_models=sum(model.loaded for model in models.values()), models=models)
 
 
@@ -51,9 +60,24 @@ async def list_models(services: ServicesDep) -> AdminModelList:
 )
 async def register_model(body: RegisterBody, response: Response, services: ServicesDep) -> RegisteredModel:
     """Registers a base model of this machine, with an adapter or without; the next request can name it."""
+    await services.rules.check_config(body.config)
     model, is_created = await services.registry.register(body.registration())
     response.status_code = 201 if is_created else 200
-    return RegisteredModel(name=model.name, **_described(model, _residents(services)).model_dump())
+    return RegisteredModel(name=model.name, **_described(model, services, _residents(services)).model_dump())
+
+
+@router.get("/{name:path}/estimate", summary="What loading a model would take", responses=documented_errors(404))
+async def estimate_memory(
+    name: str,
+    services: ServicesDep,
+    context_tokens: Annotated[int, Query(ge=1, le=100_000_000, description="Of one sequence.")] = 4096,
+) -> MemoryEstimate:
+    """Weights and KV state against the memory that is free, and which idle models would have to go."""
+    model = next((model for model in await services.registry.list_models() if model.name == name), None)
+    if model is None:
+        raise ModelNotFoundError(f"There is no model {name[:100]!a}.", param="name")
+    plan = await asyncio.to_thread(plan_memory, model, services.engine.status.stats, context_tokens=context_tokens)
+    return MemoryEstimate(name=name, context_tokens=context_tokens, **asdict(plan))
 
 
 @router.put(
@@ -72,11 +96,12 @@ async def replace_model(name: str, body: RegisterBody, response: Response, servi
     """
     if body.name != name:
         raise InvalidRequestError(f"The path names {name[:100]!a} and the body {body.name[:100]!a}.", param="name")
+    await services.rules.check_config(body.config)
     model, is_created = await services.registry.replace(body.registration())
     response.status_code = 201 if is_created else 200
     if (spec := model.spec) is not None:
         services.engine.replace_model(spec)
-    return RegisteredModel(name=model.name, **_described(model, _residents(services)).model_dump())
+    return RegisteredModel(name=model.name, **_described(model, services, _residents(services)).model_dump())
 
 
 @router.delete("/{name:path}", summary="Stop serving a registered model", responses=documented_errors(404, 409))

@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Literal
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
-from unified_mlx_app.api.answers import token_text, usage_body
+from unified_mlx_app.api.answers import token_text
 from unified_mlx_app.api.chat_schemas import ChatFinishReason, ChatLogprobs, ChatTokenLogprob, TopLogprob
-from unified_mlx_app.api.sse import DONE, frame
+from unified_mlx_app.api.openai_chunks import ChunkFrames
+from unified_mlx_app.api.sse import DONE
 from unified_mlx_app.services.answer_parts import CallPart, Part, TextPart, ThoughtPart
 from unified_mlx_app.services.answers import ChoiceEnd, answer_parts
 from unified_mlx_app.services.generation import Generation
@@ -44,50 +44,23 @@ class _ChunkChoice(Struct):
     finish_reason: ChatFinishReason | None = None
 
 
-class _ChatChunk(Struct):
-    """Fields as in OpenAI's `chat.completion.chunk`; built of msgspec because one is encoded a token."""
-
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: list[_ChunkChoice]
-    usage: Raw | UnsetType | None = UNSET
-
-
 async def chat_frames(generation: Generation, *, includes_usage: bool, is_legacy: bool) -> AsyncGenerator[bytes, None]:
     """The whole stream as server-sent events; with `is_legacy` a call is told as `function_call`."""
-    encode = msgspec.json.Encoder().encode
-    chunk = _ChatChunk(
-        id=f"chatcmpl-{generation.id}",
-        object="chat.completion.chunk",
-        created=generation.created,
-        model=generation.model.name,
-        system_fingerprint=generation.fingerprint,
-        choices=[],
-        usage=None if includes_usage else UNSET,
-    )
+    chunks = ChunkFrames[_ChunkChoice](generation, "chat.completion.chunk", prefix="chatcmpl", includes_usage=includes_usage)
     completion_tokens = reasoning_tokens = 0
     for index in range(generation.num_choices):
-        chunk.choices = [_ChunkChoice(index, _Delta(role="assistant", content=""))]
-        yield frame(encode(chunk))
+        yield chunks.of(_ChunkChoice(index, _Delta(role="assistant", content="")))
     async for event in answer_parts(generation):
         if isinstance(event, ChoiceEnd):
             completion_tokens += event.completion_tokens
             reasoning_tokens += event.reasoning_tokens
             reason = chat_finish_reason(event.reason, event.num_calls, is_legacy=is_legacy)
-            chunk.choices = [_ChunkChoice(event.choice, _Delta(), finish_reason=reason)]
-            yield frame(encode(chunk))
+            yield chunks.of(_ChunkChoice(event.choice, _Delta(), finish_reason=reason))
             continue
         for delta in _deltas(event.part, is_legacy=is_legacy):
-            chunk.choices = [_ChunkChoice(event.choice, delta, _raw_logprobs(event.part, generation.tokenizer))]
-            yield frame(encode(chunk))
+            yield chunks.of(_ChunkChoice(event.choice, delta, _raw_logprobs(event.part, generation.tokenizer)))
     if includes_usage:
-        chunk.choices = []
-        usage = generation.usage(completion_tokens, reasoning_tokens)
-        chunk.usage = Raw(usage_body(usage).model_dump_json().encode())
-        yield frame(encode(chunk))
+        yield chunks.usage(completion_tokens, reasoning_tokens)
     yield DONE
 
 

@@ -17,7 +17,7 @@ from unified_mlx_app.api.chat_schemas import (
 from unified_mlx_app.api.deps import ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.message_schemas import to_internal_messages
-from unified_mlx_app.api.sse import EventStream
+from unified_mlx_app.api.sse import EVENTS, EventStream
 from unified_mlx_app.config import Settings
 from unified_mlx_app.services.answers import Answer, Answers, collect_answers
 from unified_mlx_app.services.generation import ChatPrompt, Generation, GenerationRequest
@@ -27,7 +27,7 @@ router = APIRouter(tags=["OpenAI"])
 STREAMABLE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` as server-sent events that end with `[DONE]`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": EVENTS,
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in ANSWER_HEADERS.items()},
     }
 }
@@ -64,6 +64,8 @@ def _internal_request(body: ChatRequest, settings: Settings) -> GenerationReques
         tools=body.tool_use(),
         reasoning_effort=body.reasoning_effort,
         timeout_seconds=body.timeout,
+        speculation=body.speculation or "auto",
+        prediction=body.prediction.text if body.prediction else "",
     )
 
 

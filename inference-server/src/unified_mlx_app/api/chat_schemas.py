@@ -5,12 +5,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from unified_mlx_app.api.fields import SamplingFields, Unsupported, UsageBody
+from unified_mlx_app.api.fields import SamplingFields, Unsupported, UsageBody, WireModel
 from unified_mlx_app.api.format_fields import FormatFields
-from unified_mlx_app.api.message_schemas import Message, check_history
+from unified_mlx_app.api.message_schemas import Content, Message, check_history
 from unified_mlx_app.api.tool_fields import ToolFields
 
 _Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Prediction(WireModel):
+    """What the client expects of the answer; it changes its speed alone."""
+
+    type: Literal["content"]
+    content: Content
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
 class ChatRequest(SamplingFields, FormatFields, ToolFields):
@@ -26,10 +37,10 @@ class ChatRequest(SamplingFields, FormatFields, ToolFields):
     reasoning_effort: _Effort | None = Field(
         None, description="How much a thinking model thinks; `none` switches thoughts off. `chat_template_kwargs` goes before it."
     )
+    prediction: Prediction | None = Field(None, description="Text that the answer may largely repeat, which then comes faster.")
     prompt_cache_options: Annotated[Any, Unsupported()] = None
     audio: Annotated[Any, Unsupported()] = None
     modalities: Annotated[Any, Unsupported(["text"])] = None
-    prediction: Annotated[Any, Unsupported()] = None
     verbosity: Annotated[Any, Unsupported("medium")] = None
     web_search_options: Annotated[Any, Unsupported()] = None
     moderation: Annotated[Any, Unsupported()] = None
@@ -38,6 +49,13 @@ class ChatRequest(SamplingFields, FormatFields, ToolFields):
     def _asks_for_logprobs(self) -> "ChatRequest":
         if self.top_logprobs is not None and not self.logprobs:
             raise PydanticCustomError("needs_logprobs", "top_logprobs needs logprobs to be true", {"param": "top_logprobs"})
+        return self
+
+    @model_validator(mode="after")
+    def _can_use_its_prediction(self) -> "ChatRequest":
+        if self.prediction is not None and ((self.n or 1) > 1 or self.speculation == "off"):
+            problem = "needs n to be 1 and speculation not to be off"
+            raise PydanticCustomError("prediction_not_used", problem, {"param": "prediction"})
         return self
 
     @model_validator(mode="after")

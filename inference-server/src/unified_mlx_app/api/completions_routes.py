@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
 from unified_mlx_app.api.answers import answer_headers, usage_body
 from unified_mlx_app.api.chat_routes import STREAMABLE
@@ -14,7 +13,8 @@ from unified_mlx_app.api.completions_answers import Echoes, best_choices, comple
 from unified_mlx_app.api.completions_schemas import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
 from unified_mlx_app.api.deps import ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
-from unified_mlx_app.api.sse import DONE, EventStream, frame
+from unified_mlx_app.api.openai_chunks import ChunkFrames
+from unified_mlx_app.api.sse import DONE, EventStream
 from unified_mlx_app.config import Settings
 from unified_mlx_app.engine.messages import Chunk, Finished
 from unified_mlx_app.services.generation import Choice, CollectedAnswer, Generation, GenerationRequest, RawPrompt, collect
@@ -56,6 +56,7 @@ def _internal_request(body: CompletionRequest, settings: Settings) -> Generation
         wanted_format=body.wanted_format(),
         prompt_logprobs=body.logprobs if body.echo else None,
         timeout_seconds=body.timeout,
+        speculation=body.speculation or "auto",
     )
 
 
@@ -97,27 +98,8 @@ class _ChunkChoice(Struct):
     finish_reason: FinishReason | None = None
 
 
-class _CompletionChunk(Struct):
-    id: str
-    object: Literal["text_completion"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: list[_ChunkChoice]
-    usage: Raw | UnsetType | None = UNSET
-
-
 async def _frames(generation: Generation, echoes: Echoes | None, *, includes_usage: bool) -> AsyncGenerator[bytes, None]:
-    encode = msgspec.json.Encoder().encode
-    chunk = _CompletionChunk(
-        id=f"cmpl-{generation.id}",
-        object="text_completion",
-        created=generation.created,
-        model=generation.model.name,
-        system_fingerprint=generation.fingerprint,
-        choices=[],
-        usage=None if includes_usage else UNSET,
-    )
+    chunks = ChunkFrames[_ChunkChoice](generation, "text_completion", prefix="cmpl", includes_usage=includes_usage)
     completion_tokens = 0
     offsets: dict[int, int] = {}
     async for event in generation.events:
@@ -126,20 +108,14 @@ async def _frames(generation: Generation, echoes: Echoes | None, *, includes_usa
             if echoes is not None:
                 echo = await asyncio.to_thread(echoes.of, event.choice)
                 offsets[event.choice] = len(echo.text)
-                chunk.choices = [_ChunkChoice(event.choice, echo.text, _raw(echo.logprobs))]
-                yield frame(encode(chunk))
+                yield chunks.of(_ChunkChoice(event.choice, echo.text, _raw(echo.logprobs)))
         if isinstance(event, Finished):
             completion_tokens += event.completion_tokens
-            chunk.choices = [_ChunkChoice(event.choice, "", finish_reason=event.reason)]
+            yield chunks.of(_ChunkChoice(event.choice, "", finish_reason=event.reason))
         elif event.text or event.logprobs:
-            chunk.choices = [_ChunkChoice(event.choice, event.text, _raw_logprobs(event, generation, offsets))]
-        else:
-            continue
-        yield frame(encode(chunk))
+            yield chunks.of(_ChunkChoice(event.choice, event.text, _raw_logprobs(event, generation, offsets)))
     if includes_usage:
-        chunk.choices = []
-        chunk.usage = Raw(usage_body(generation.usage(completion_tokens)).model_dump_json().encode())
-        yield frame(encode(chunk))
+        yield chunks.usage(completion_tokens)
     yield DONE
 
 

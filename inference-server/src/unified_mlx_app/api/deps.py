@@ -15,8 +15,11 @@ from unified_mlx_app.observability.metrics import Metrics
 from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
 from unified_mlx_app.services.lifecycle import Lifecycle
+from unified_mlx_app.services.miss_explanations import MissExplanations
 from unified_mlx_app.services.model_facts import FactsOfModels
+from unified_mlx_app.services.prompt_rules import PromptRules
 from unified_mlx_app.services.responses_store import ResponsesStore
+from unified_mlx_app.services.system_metrics import SystemMetrics
 from unified_mlx_app.services.tokenization import TokenizationService
 
 T = TypeVar("T")
@@ -32,9 +35,12 @@ class Services:
     generation: GenerationService
     embeddings: EmbeddingService
     tokenization: TokenizationService
+    rules: PromptRules
+    misses: MissExplanations
     responses: ResponsesStore
     facts: FactsOfModels
     metrics: Metrics
+    system: SystemMetrics
     lifecycle: Lifecycle
 
 

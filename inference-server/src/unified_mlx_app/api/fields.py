@@ -10,6 +10,8 @@ from unified_mlx_app.types import SamplingParams
 
 MAX_CHOICES = 8
 MAX_PROMPTS = 128
+_MIN_TEMPERATURE = 1e-4
+"""Below it only the likeliest token is left, and logits divided by it leave the range of numbers."""
 _MIN_TOP_P = 1e-6
 """`top_p` 0 means the likeliest token; a nucleus always holds at least one."""
 
@@ -64,7 +66,7 @@ class DrawingFields(WireModel):
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, gt=0, le=2, description="Extension. 1 changes nothing.")
+    repetition_penalty: float | None = Field(None, ge=0.01, le=2, description="Extension. 1 changes nothing.")
     logit_bias: Annotated[dict[TokenKey, Bias], Field(max_length=300)] | None = Field(None, description="Token id to bias.")
     ignore_eos: bool | None = Field(None, description="Extension. Go on after the end-of-text token.")
     stream: bool | None = None
@@ -72,9 +74,10 @@ class DrawingFields(WireModel):
 
     def sampling(self, settings: Settings, *, max_tokens: int | None, top_logprobs: int | None) -> SamplingParams:
         """The engine's parameters, with the server's defaults where the request is silent."""
+        temperature = settings.temperature if self.temperature is None else self.temperature
         return SamplingParams(
             max_tokens=settings.max_tokens if max_tokens is None else max_tokens,
-            temperature=settings.temperature if self.temperature is None else self.temperature,
+            temperature=0.0 if temperature < _MIN_TEMPERATURE else temperature,
             top_p=1.0 if self.top_p is None else max(self.top_p, _MIN_TOP_P),
             top_k=max(self.top_k or 0, 0),
             min_p=self.min_p or 0.0,
@@ -100,6 +103,11 @@ class SamplingFields(DrawingFields):
     n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Choices that share one prefill.")
     stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
     stream_options: StreamOptions | None = None
+    speculation: Literal["auto", "off", "prompt_lookup"] | None = Field(
+        None,
+        description="Extension. Whether tokens are guessed ahead, which changes no answer: `auto` as the model is registered, "
+        "`prompt_lookup` from the text so far.",
+    )
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="Accepted, not stored.")
     metadata: Annotated[Metadata, Field(max_length=16)] | None = Field(None, description="Accepted, not stored.")
     store: bool | None = Field(None, description="Accepted; nothing is stored.")
@@ -133,8 +141,8 @@ class PromptTokensDetails(BaseModel):
 class CompletionTokensDetails(BaseModel):
     reasoning_tokens: int
     audio_tokens: int
-    accepted_prediction_tokens: int
-    rejected_prediction_tokens: int
+    accepted_prediction_tokens: int = Field(description="Tokens of the answer that were guessed ahead.")
+    rejected_prediction_tokens: int = Field(description="Guesses that were wrong; they are no completion tokens.")
 
 
 class UsageBody(BaseModel):

@@ -13,12 +13,15 @@ from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.health_schemas import AdminHealth, Alive, Check, DefaultModelHealth, EngineHealth, Health, Ready
 from unified_mlx_app.api.models_schemas import resident_body
 from unified_mlx_app.observability.metrics import CONTENT_TYPE
+from unified_mlx_app.services.system_gauges import render_gauges
 
 router = APIRouter(tags=["Health"])
 
 VERSION = version("unified-mlx-app")
 _STALLED_SECONDS = 60.0
 """The engine speaks once a second between two turns of its loop; a turn is one step or one prefill chunk."""
+_NEW_SECONDS = 5.0
+"""What was sampled longer ago says nothing of now."""
 
 
 def _checks(services: Services) -> dict[str, Check]:
@@ -112,4 +115,5 @@ async def get_admin_health(services: ServicesDep) -> AdminHealth:
 )
 async def get_metrics(services: ServicesDep) -> Response:
     """Text format 0.0.4."""
-    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
+    system = render_gauges(services.system.history(time.time() - _NEW_SECONDS))
+    return Response(services.metrics.render() + system, media_type=CONTENT_TYPE)

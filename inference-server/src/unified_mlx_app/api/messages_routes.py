@@ -10,14 +10,14 @@ from unified_mlx_app.api.error_schemas import AnthropicErrorBody, documented_err
 from unified_mlx_app.api.messages_answers import PING, MessageBody, MessageWriter, TokenCount
 from unified_mlx_app.api.messages_prompt import chat_prompt, internal_request, tool_use
 from unified_mlx_app.api.messages_schemas import CountTokensRequest, MessagesRequest
-from unified_mlx_app.api.sse import EventStream
+from unified_mlx_app.api.sse import EVENTS, EventStream
 
 router = APIRouter(tags=["Anthropic"])
 
 _STREAMABLE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` as server-sent events that end with `message_stop`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": EVENTS,
         "headers": {
             name: {"description": text, "schema": {"type": "string"}}
             for name, text in (ANSWER_HEADERS | {"request-id": "The same as `x-request-id`."}).items()

@@ -18,7 +18,8 @@ from unified_mlx_app.services.lifecycle import Lifecycle
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "host.docker.internal"})
+"""The last is what containers call this machine; nobody can have a name under `.internal` in the DNS."""
 PUBLIC_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready"})
 """Answered without a key: health for supervisors, `/` because it holds no data and asks for the key itself."""
 _PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})

@@ -1,13 +1,14 @@
 """What `/v1/models` and `/admin/models` accept and answer."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
 from unified_mlx_app.api.fields import WireModel
 from unified_mlx_app.models.registry import KnownModel, ModelRegistration
+from unified_mlx_app.services.memory_plan import Verdict
 from unified_mlx_app.services.model_facts import ModelFacts
 from unified_mlx_app.types import ResidentModel
 
@@ -24,6 +25,8 @@ class Abilities(BaseModel):
     reasoning: bool = Field(description="It marks its thoughts, which are told apart from the answer.")
     structured_output: bool
     embeddings: bool
+    speculation: bool = Field(description="Tokens can be guessed ahead and checked in one pass.")
+    no_speculation_reason: str | None = Field(description="Why not, if they cannot.")
 
 
 class ModelBody(BaseModel):
@@ -52,7 +55,11 @@ class RegisterBody(WireModel):
     base_model: _Name
     adapter_path: _Path | None = None
     type: Literal["lora", "base"] = "lora"
-    config: dict[str, Any] = Field(default_factory=dict, description="Kept with the model, not read by the server.")
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Kept with the model. The server reads `cache_rules`, rules for volatile text, instead of its own; "
+        "`draft_model`, `num_draft_tokens` and `prompt_lookup`: how tokens are guessed ahead.",
+    )
     model_id: _Name | None = Field(None, description="Id of the model in the registry that trained it.")
     registered_by: _Name | None = None
 
@@ -70,6 +77,8 @@ class AdminModel(BaseModel):
     type: Literal["base", "lora"]
     base: str
     loaded: bool
+    state: Literal["unloaded", "loading", "loaded"]
+    last_used_at: datetime | None = Field(description="Null while it is not loaded.")
     shares_batch: bool | None
     source: str
     registered_by: str | None
@@ -112,6 +121,26 @@ class ResidentModelBody(BaseModel):
     quantization: str | None
 
 
+class MemoryEstimate(BaseModel):
+    """What loading a model would take, in bytes. For one that is loaded, `weight_bytes` are what it takes.
+
+    `fits_after_eviction`: when the models in `would_evict`, which are idle, have gone.
+    """
+
+    name: str
+    context_tokens: int
+    weight_bytes: int | None = Field(description="Not in memory yet; of an adapter with its base, unless that is loaded.")
+    kv_bytes_per_token: int | None
+    kv_bytes: int | None = Field(description="Of one sequence of `context_tokens`, at most.")
+    total_bytes: int | None
+    memory_limit_bytes: int | None
+    resident_bytes: int
+    free_bytes: int | None
+    would_evict: list[str]
+    verdict: Verdict
+    reason: str | None
+
+
 class ModelAction(BaseModel):
     status: Literal["unloaded", "removed"]
     name: str
@@ -132,11 +161,13 @@ def model_body(model: KnownModel, facts: ModelFacts, *, created: int) -> ModelBo
     )
 
 
-def admin_model(model: KnownModel, resident: ResidentModel | None) -> AdminModel:
+def admin_model(model: KnownModel, resident: ResidentModel | None, *, is_loading: bool) -> AdminModel:
     return AdminModel(
         type=model.type,
         base=model.base,
         loaded=resident is not None,
+        state="loaded" if resident is not None else "loading" if is_loading else "unloaded",
+        last_used_at=datetime.fromtimestamp(resident.last_used_at, UTC) if resident else None,
         shares_batch=resident.shares_batch if resident else None,
         source=model.source,
         registered_by=model.registered_by,

@@ -1,7 +1,8 @@
 """A response's request as the one internal request, and its input as items that can be stored."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -26,6 +27,16 @@ from unified_mlx_app.types import JSON
 
 _ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
 _ID_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+
+
+@contextmanager
+def named_as_input() -> Generator[None]:
+    """What is wrong with the conversation is told of the field that holds it here."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        error.param = "input" if error.param == "messages" else error.param
+        raise
 
 
 def internal_request(body: ResponseRequest, history: Sequence[JSON], settings: Settings) -> GenerationRequest:

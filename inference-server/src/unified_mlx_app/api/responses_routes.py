@@ -9,7 +9,7 @@ from unified_mlx_app.api.chat_routes import STREAMABLE
 from unified_mlx_app.api.deps import ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.responses_answers import Keep, ResponseWriter
-from unified_mlx_app.api.responses_prompt import chat_prompt, internal_request, stored_input
+from unified_mlx_app.api.responses_prompt import chat_prompt, internal_request, named_as_input, stored_input
 from unified_mlx_app.api.responses_schemas import (
     RESPONSE_ID,
     DeletedResponse,
@@ -40,7 +40,8 @@ async def create_response(body: ResponseRequest, request: Request, services: Ser
     """Answers the input, after the conversation that a stored response ends; its own response is stored unless told not to."""
     history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
     asked = internal_request(body, history, services.settings)
-    generation = await until_disconnect(request, services.generation.start(asked))
+    with named_as_input():
+        generation = await until_disconnect(request, services.generation.start(asked))
     writer = ResponseWriter(generation, body, asked.sampling)
     frames = writer.frames(_keeper(body, services.responses))
     headers = answer_headers(generation)
@@ -68,7 +69,8 @@ async def count_input_tokens(body: PromptFields, services: ServicesDep) -> Input
     thinks = effort != "none"
     kwargs: JSON = {"enable_thinking": thinks, "thinking": thinks, "reasoning_effort": effort} if effort else {}
     prompt, tools = ChatPrompt(chat_prompt(body, history).messages, kwargs), use.for_template() if use else None
-    tokenized = await services.tokenization.tokenize_conversation(body.model, prompt, tools=tools)
+    with named_as_input():
+        tokenized = await services.tokenization.tokenize_conversation(body.model, prompt, tools=tools)
     return InputTokenCount(object="response.input_tokens", input_tokens=len(tokenized.token_ids))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 from starlette.responses import Response
@@ -15,6 +16,16 @@ from unified_mlx_app.errors import AppError, ServerError
 log = structlog.get_logger(__name__)
 
 DONE = b"data: [DONE]\n\n"
+EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "itemSchema": {
+            "type": "object",
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", "description": "JSON in one line."}},
+            "required": ["data"],
+        }
+    }
+}
+"""How a route that streams documents its events."""
 _KEEP_ALIVE = b": keep-alive\n\n"
 _KEEP_ALIVE_SECONDS = 10.0
 

@@ -23,7 +23,7 @@ from unified_mlx_app.cache.misses import MissExplainer
 from unified_mlx_app.cache.prefix_index import PrefixIndex
 from unified_mlx_app.cache.segment import LoadedSegment, Segment, SegmentInfo
 from unified_mlx_app.identity import Namespace
-from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, EntryKind, MissReason
+from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, ChangedPrompt, EntryKind, MissReason
 
 log = structlog.get_logger()
 
@@ -105,7 +105,8 @@ class PromptCacheService:
         is_hit = match is not None and (
             cached_tokens >= min(prompt.shared_tokens, prompt.usable_tokens) or cached_tokens == match.entry.num_tokens
         )
-        reason = None if is_hit else failed or self._explain(prompt)
+        changed = self._changes(prompt, is_hit=is_hit) if is_counted else None
+        reason = None if is_hit else failed or self._explain(prompt, is_changed=changed is not None)
         if match is not None:
             self._use(prompt, match, is_counted=is_counted)
         if is_counted:
@@ -118,6 +119,7 @@ class PromptCacheService:
             is_exact=match is not None and match.is_exact_for(prompt),
             miss_reason=reason,
             diverged_at_token=self._index(prompt.namespace).match(prompt.tokens).num_tokens if reason == "diverged" else None,
+            changed=changed,
         )
 
     # ---------------------------------------------------------------- insert
@@ -290,10 +292,16 @@ class PromptCacheService:
     def _index(self, namespace: Namespace) -> PrefixIndex[Entry]:
         return self._indexes.setdefault(namespace.digest, PrefixIndex())
 
-    def _explain(self, prompt: Prompt) -> MissReason:
+    def _explain(self, prompt: Prompt, *, is_changed: bool) -> MissReason:
         if not self._is_cacheable(prompt):
             return "too_short"
-        return self._misses.explain(prompt.namespace, prompt.tokens, prompt.shared_tokens, self._indexes)
+        reason = self._misses.explain(prompt.namespace, prompt.tokens, prompt.shared_tokens, self._indexes)
+        return "diverged" if reason == "cold" and is_changed else reason
+
+    def _changes(self, prompt: Prompt, *, is_hit: bool) -> ChangedPrompt | None:
+        if not self._is_cacheable(prompt):
+            return None
+        return self._misses.changes(prompt.namespace, prompt.tokens, self._index(prompt.namespace), with_gone=not is_hit)
 
     def _count(self, is_hit: bool, cached_tokens: int, reason: MissReason | None) -> None:
         self._counters.hits += is_hit

@@ -4,12 +4,14 @@ Event loop thread only.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
 from unified_mlx_app.config import Settings
+from unified_mlx_app.engine.in_flight import GenerationEvent, InFlight, RunningRequest
 from unified_mlx_app.engine.messages import (
     Cancel,
     Chunk,
@@ -44,7 +46,6 @@ from unified_mlx_app.errors import (
 )
 from unified_mlx_app.types import CacheEntryInfo, CacheStats, EngineStats, ModelSpec, ResidentModel
 
-GenerationEvent = Started | Progress | PromptLogprobs | Embedded | Chunk | Finished
 EngineState = Literal["starting", "ready", "down", "stopped"]
 
 _READY_WAIT_SECONDS = 30.0
@@ -53,7 +54,7 @@ _READY_WAIT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """`state` "down" means the breaker is open; `stats` are the last heartbeat's."""
+    """`state` "down" means the breaker is open; `stats` are the last heartbeat's, `stats_at` its time in monotonic seconds."""
 
     state: EngineState
     pid: int | None
@@ -62,14 +63,7 @@ class EngineStatus:
     heartbeat_age_seconds: float
     num_in_flight: int
     stats: EngineStats | None
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    """What came of a request, to be read by its generator; `client_id` is the id that its client knows."""
-
-    events: asyncio.Queue[GenerationEvent | AppError]
-    client_id: str | None
+    stats_at: float
 
 
 class EngineClient:
@@ -78,7 +72,7 @@ class EngineClient:
     def __init__(self, settings: Settings) -> None:
         self._max_in_flight = settings.max_batch_size + settings.max_queue
         self._supervisor = EngineSupervisor(settings, self._on_events, self._on_down)
-        self._requests: dict[str, _InFlight] = {}
+        self._requests: dict[str, InFlight] = {}
         self._replies: dict[str, asyncio.Future[Reply]] = {}
         self._ready = asyncio.Event()
         self._settled = asyncio.Event()
@@ -86,6 +80,7 @@ class EngineClient:
         self._pid: int | None = None
         self._device: str | None = None
         self._stats: EngineStats | None = None
+        self._stats_at = 0.0
         self._is_stopped = False
 
     async def start(self) -> None:
@@ -113,7 +108,12 @@ class EngineClient:
             heartbeat_age_seconds=self._supervisor.silent_seconds,
             num_in_flight=len(self._requests),
             stats=self._stats,
+            stats_at=self._stats_at,
         )
+
+    def running_requests(self) -> list[RunningRequest]:
+        """Those that run or wait here, the oldest first."""
+        return [request.describe() for request in self._requests.values()]
 
     async def generate(self, command: Generate, *, client_id: str | None = None) -> AsyncGenerator[GenerationEvent, None]:
         """Run a request; ends after its last choice. Closing the generator cancels the request in the engine.
@@ -125,8 +125,8 @@ class EngineClient:
             raise QueueFullError(
                 "too many requests are waiting; try again shortly", retry_after_seconds=self._retry_after_seconds()
             )
-        events: asyncio.Queue[GenerationEvent | AppError] = asyncio.Queue()
-        self._requests[command.request_id] = _InFlight(events, client_id)
+        request = self._requests[command.request_id] = InFlight(command, client_id)
+        events = request.events
         num_open = command.num_choices
         is_sent = False
         try:
@@ -220,7 +220,7 @@ class EngineClient:
                 case Failed(request_id=request_id, code=code, message=message):
                     self._put(request_id, error_for(code, message))
                 case Heartbeat(stats=stats):
-                    self._stats = stats
+                    self._stats, self._stats_at = stats, time.monotonic()
                 case Reply(command_id=command_id):
                     future = self._replies.get(command_id)
                     if future is not None and not future.done():
@@ -232,7 +232,7 @@ class EngineClient:
 
     def _put(self, request_id: str, event: GenerationEvent | AppError) -> None:
         if (request := self._requests.get(request_id)) is not None:
-            request.events.put_nowait(event)
+            request.put(event)
 
     def _on_down(self, reason: str) -> None:
         """Every request in flight ends with an error now; its client may send it again."""

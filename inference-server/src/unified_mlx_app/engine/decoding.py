@@ -22,6 +22,7 @@ from unified_mlx_app.engine.sampling import (
     token_logprob,
 )
 from unified_mlx_app.engine.sequence import Request, Sequence
+from unified_mlx_app.engine.speculation import Solo, solo_for
 from unified_mlx_app.engine.text import TextStream
 from unified_mlx_app.errors import AppError, GenerationError, InvalidRequestError
 from unified_mlx_app.models.grammars import GrammarError
@@ -29,21 +30,33 @@ from unified_mlx_app.types import FinishReason, TokenLogprob
 
 log = structlog.get_logger()
 
+_Draw = tuple[Sampler, list[LogitsProcessor]]
+
 
 class Decoder:
-    """Engine thread only. `on_failed` gets what broke, `on_finished` each row that ended by itself, with its
-    caches and the number of its tokens that they hold beyond the prompt."""
+    """Engine thread only. `on_failed` gets what broke, `on_finished` each row that ended by itself, with its caches and the
+    number of its tokens that they hold beyond the prompt.
+
+    A row that may guess ahead decodes alone as long as nobody else is on its runner.
+    """
 
     def __init__(
         self,
         emit: Callable[[Event], None],
         on_finished: Callable[[Sequence, list[Any], int], None],
         on_failed: Callable[[Request, AppError], None],
+        *,
+        chunk_tokens: int,
     ) -> None:
         self._emit = emit
         self._on_finished = on_finished
         self._on_failed = on_failed
+        self._chunk_tokens = chunk_tokens
         self._rows: dict[tuple[int, int], Sequence] = {}
+        self._alone: dict[int, Solo] = {}
+        """By runner: the row that decodes alone there."""
+        self._resting: dict[tuple[int, int], Solo] = {}
+        """Rows of a batch that may come to decode alone."""
 
     def join(self, request: Request, *, is_alone: bool) -> None:
         """Let each choice of a request decode with the others; `request.caches` hold all but the last token of the prompt.
@@ -59,30 +72,46 @@ class Decoder:
             for choice in range(request.command.num_choices)
         ]
         draws = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
+        solos = [
+            solo_for(sequence, *draw, chunk_tokens=self._chunk_tokens)
+            for sequence, draw in zip(request.sequences, draws, strict=True)
+        ]
         last_token = int(request.tokens[-1])
         if not is_alone:
-            for sequence, (sampler, processors) in zip(request.sequences, draws, strict=True):
-                self._join(sequence, last_token, sampler, processors)
+            for sequence, draw, solo in zip(request.sequences, draws, solos, strict=True):
+                self._join(sequence, last_token, draw, solo)
             return
         first = runner.draw_first(request.caches, last_token, draws, loaded.adapter)
-        for sequence, (sampler, processors), (token_id, logprobs) in zip(request.sequences, draws, first, strict=True):
-            is_end = token_id in loaded.eos_token_ids and not sampling.ignore_eos
-            reason = self._advance(
-                sequence, token_id, logprobs, "stop" if is_end else "length" if sampling.max_tokens == 1 else None
-            )
+        for sequence, draw, solo, (token_id, logprobs) in zip(request.sequences, draws, solos, first, strict=True):
+            reason = self._advance(sequence, token_id, logprobs, _end_at(sequence, token_id))
             if sequence.error is not None:
                 return
             if reason is None:
-                self._join(sequence, token_id, sampler, processors)
+                self._join(sequence, token_id, draw, solo)
             else:
                 self._on_finished(sequence, request.caches, 0)
 
-    def _join(self, sequence: Sequence, token_id: int, sampler: Sampler, processors: list[LogitsProcessor]) -> None:
+    def _join(self, sequence: Sequence, token_id: int, draw: _Draw, solo: Solo | None) -> None:
+        """Let a row decode alone if it may and nobody else is on its runner, else in the batch, where one that is alone goes
+        first. `token_id` is the last of its prompt or answer, which its caches do not hold."""
+        runner = sequence.request.runner
+        assert runner is not None
+        other = self._alone.pop(id(runner), None)
+        if other is not None:
+            self._insert(other.sequence, other.rest(), other.sequence.token_ids[-1], (other.sampler, other.processors), other)
+        if solo is not None and sequence.token_ids and not runner.num_rows:
+            solo.begin(sequence.request.caches)
+            self._alone[id(runner)] = solo
+        else:
+            self._insert(sequence, sequence.request.caches, token_id, draw, solo)
+
+    def _insert(self, sequence: Sequence, caches: list[Any], token_id: int, draw: _Draw, solo: Solo | None) -> None:
         runner, loaded, sampling = sequence.request.runner, sequence.request.loaded, sequence.request.command.sampling
         assert runner is not None
         assert loaded is not None
+        sampler, processors = draw
         sequence.row_id = runner.join(
-            sequence.request.caches,
+            caches,
             token_id,
             max_tokens=sampling.max_tokens - len(sequence.token_ids),
             sampler=sampler,
@@ -90,16 +119,35 @@ class Decoder:
             ignore_eos=sampling.ignore_eos,
             adapter=loaded.adapter,
         )
-        self._rows[id(runner), sequence.row_id] = sequence
+        row = (id(runner), sequence.row_id)
+        self._rows[row] = sequence
+        if solo is not None and solo.can_return:
+            self._resting[row] = solo
 
     def leave(self, request: Request) -> None:
         """Take all rows of a request out."""
+        runner = request.runner
+        if runner is None:
+            return
+        solo = self._alone.get(id(runner))
+        if solo is not None and solo.sequence.request is request:
+            del self._alone[id(runner)]
         for sequence in request.sequences:
-            if self._rows.pop((id(request.runner), sequence.row_id), None) is not None and request.runner is not None:
-                request.runner.leave(sequence.row_id)
+            if self._forget_row(runner, sequence):
+                runner.leave(sequence.row_id)
+
+    def _forget_row(self, runner: Runner, sequence: Sequence) -> bool:
+        row = (id(runner), sequence.row_id)
+        self._resting.pop(row, None)
+        return self._rows.pop(row, None) is not None
 
     def step(self, runner: Runner) -> int:
         """One decode step of `runner`'s rows. Returns the number of tokens it gave."""
+        solo = self._alone.get(id(runner)) or self._alone_again(runner)
+        if solo is not None:
+            return self._step_alone(runner, solo)
+        if not runner.num_rows:
+            return 0
         try:
             outputs = runner.step()
         except (RuntimeError, ValueError, MemoryError, IndexError, TypeError) as error:
@@ -112,15 +160,55 @@ class Decoder:
                 self._take(runner, sequence, sampled)
         return len(outputs)
 
+    def _alone_again(self, runner: Runner) -> Solo | None:
+        """The last row of a batch, if it leaves it now to decode alone."""
+        resting = [solo for (owner, _), solo in self._resting.items() if owner == id(runner)]
+        for solo in resting:
+            solo.note_company(runner.num_rows > 1)
+        if runner.num_rows > 1 or not resting or not resting[0].is_settled:
+            return None
+        (solo,) = resting
+        caches = runner.caches_of(solo.sequence.row_id)
+        self._forget_row(runner, solo.sequence)
+        runner.leave(solo.sequence.row_id)
+        for cache in caches:
+            cache.trim(1)  # The last token runs again, with guesses at what follows it.
+        solo.begin(caches)
+        self._alone[id(runner)] = solo
+        return solo
+
+    def _step_alone(self, runner: Runner, solo: Solo) -> int:
+        sequence = solo.sequence
+        num_held = len(sequence.token_ids) - 1
+        try:
+            drawn = solo.step()
+        except (RuntimeError, ValueError, MemoryError, IndexError, TypeError) as error:
+            log.exception("pass_over_guesses_failed", path=runner.path)
+            self._on_failed(sequence.request, GenerationError(f"the model failed while generating: {error}"))
+            return 0
+        num_held += len(drawn)
+        for index, (token_id, logprobs) in enumerate(drawn):
+            sequence.num_guessed_right += index < len(drawn) - 1
+            reason = self._advance(sequence, token_id, logprobs, _end_at(sequence, token_id))
+            if sequence.error is not None:
+                break
+            if reason is not None:
+                del self._alone[id(runner)]
+                # The answer may end before the last guess that was right.
+                num_kept = min(num_held, len(sequence.token_ids))
+                self._on_finished(sequence, solo.caches_after(num_held - num_kept), num_kept)
+                return index + 1
+        return len(drawn)
+
     def _take(self, runner: Runner, sequence: Sequence, sampled: Sampled) -> None:
         if sampled.finish_reason is not None:
-            del self._rows[id(runner), sequence.row_id]
+            self._forget_row(runner, sequence)
         reason = self._advance(sequence, sampled.token_id, sampled.logprobs, sampled.finish_reason)
         if reason is None:
             return
         caches = sampled.caches
         if caches is None:  # A stop string ended it: the batch does not know yet.
-            del self._rows[id(runner), sequence.row_id]
+            self._forget_row(runner, sequence)
             caches = runner.caches_of(sequence.row_id)
             runner.leave(sequence.row_id)
         self._on_finished(sequence, caches, len(sequence.token_ids))
@@ -144,7 +232,15 @@ class Decoder:
         self._emit(Chunk(request_id=request_id, choice=choice, text=text, token_ids=[token_id], logprobs=logprobs))
         if reason is not None:
             num_tokens = len(sequence.token_ids)
-            finished = Finished(request_id=request_id, choice=choice, reason=reason, completion_tokens=num_tokens, stop=stop)
+            finished = Finished(
+                request_id=request_id,
+                choice=choice,
+                reason=reason,
+                completion_tokens=num_tokens,
+                stop=stop,
+                num_guessed=sequence.num_guessed,
+                num_guessed_right=sequence.num_guessed_right,
+            )
             self._emit(finished)
         return reason
 
@@ -152,6 +248,7 @@ class Decoder:
         """The model itself raised: which row was the cause cannot be known, and the batch's state is lost."""
         requests = {id(sequence.request): sequence.request for (owner, _), sequence in self._rows.items() if owner == id(runner)}
         self._rows = {key: sequence for key, sequence in self._rows.items() if key[0] != id(runner)}
+        self._resting = {key: solo for key, solo in self._resting.items() if key[0] != id(runner)}
         runner.reset()
         for request in requests.values():
             self._on_failed(request, GenerationError(f"the model failed while generating: {error}"))
@@ -167,6 +264,15 @@ def _processors(sequence: Sequence) -> list[LogitsProcessor]:
     if request.grammar is not None:
         processors.append(constrained(request.grammar.begin()))
     return [guard_processor(processor, partial(_break, sequence)) for processor in processors]
+
+
+def _end_at(sequence: Sequence, token_id: int) -> FinishReason | None:
+    """Why the row ends with `token_id`, which follows its tokens so far, as a batch would say."""
+    loaded, sampling = sequence.request.loaded, sequence.request.command.sampling
+    assert loaded is not None
+    if token_id in loaded.eos_token_ids and not sampling.ignore_eos:
+        return "stop"
+    return "length" if len(sequence.token_ids) + 1 == sampling.max_tokens else None
 
 
 def _logprob(sequence: Sequence, token_id: int, logprobs: Any) -> TokenLogprob | None:

@@ -20,6 +20,7 @@ from unified_mlx_app.types import (
     Pooling,
     ResidentModel,
     SamplingParams,
+    Speculation,
     TokenLogprob,
 )
 
@@ -42,6 +43,9 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     """Tell the log-probability of every prompt token, and of so many likelier ones; the prompt cache is left alone."""
     pooling: Pooling | None = None
     """Give one vector for the prompt and no answer; the prompt cache is left alone."""
+    speculation: Speculation | None = None
+    prediction: list[int] = []
+    """Tokens that the answer may largely repeat: where guesses are looked up first."""
 
 
 class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
@@ -171,6 +175,9 @@ class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     completion_tokens: int
     stop: str | None = None
     """The stop string that ended it."""
+    num_guessed: int = 0
+    """Tokens that were guessed ahead, and how many of them the answer has."""
+    num_guessed_right: int = 0
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):

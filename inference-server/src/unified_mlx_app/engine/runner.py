@@ -111,6 +111,40 @@ class Runner:
             mx.eval(drawn, [cache.state for cache in caches])
         return [(cast(int, token.item()), logprobs) for token, logprobs in drawn]
 
+    def check(
+        self,
+        caches: list[Any],
+        tokens: Sequence[int],
+        choice: tuple[Sampler, Sequence[LogitsProcessor]],
+        adapter: Adapter | None = None,
+    ) -> list[tuple[int, mx.array]]:
+        """Run a row's last token and guesses at what follows it, all in one pass. Returns the row's own next tokens up to and
+        with the first that is no guess: (token id, logprobs (vocab,)). `caches` hold the others, and no guess that was wrong.
+
+        The sampler and the processors are called once for each token returned, in order, as a step of the batch calls them.
+        """
+        sampler, processors = choice
+        with mx.stream(self._batch.stream):
+            logits = self._shared.run_alone(mx.array(list(tokens))[None], caches, adapter)[0]
+            if sampler is greedy and not processors:
+                drawn = _drawn_greedily(logits, tokens)
+            else:
+                drawn = _drawn_in_order(logits, tokens, sampler, processors)
+            mx.eval([cache.state for cache in caches])
+        for cache in caches:
+            cache.trim(len(tokens) - len(drawn))
+        return drawn
+
+    def continue_greedily(self, caches: list[Any], tokens: NDArray[np.int32], num_tokens: int) -> list[int]:
+        """Run `tokens` of one row, then its likeliest continuation of `num_tokens`, the last of which stays out of `caches`."""
+        with mx.stream(self._batch.stream):
+            inputs, drawn = mx.array(tokens), list[mx.array]()
+            while len(drawn) < num_tokens:
+                inputs = greedy(self._shared.run_alone(inputs[None], caches, None)[:, -1, :])
+                drawn.append(inputs)
+            mx.eval(drawn, [cache.state for cache in caches])
+        return [cast(int, token.item()) for token in drawn]
+
     def capture(self, caches: list[Any], num_tokens: int, cuts: Sequence[int] = ()) -> KVState:
         """An immutable copy of the state of one row. Raises UnsupportedCacheError."""
         with mx.stream(self._batch.stream):
@@ -182,3 +216,26 @@ class Runner:
     def _new_batch(self) -> BatchGenerator:
         model = cast(nn.Module, self._shared)  # It is only ever called.
         return BatchGenerator(model, sampler=greedy, completion_batch_size=self._max_rows, prefill_batch_size=self._max_rows)
+
+
+def _drawn_greedily(logits: mx.array, tokens: Sequence[int]) -> list[tuple[int, mx.array]]:
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    likeliest = cast(list[int], greedy(logprobs).tolist())
+    wrong = (index for index, guess in enumerate(tokens[1:]) if guess != likeliest[index])
+    num_drawn = next(wrong, len(tokens) - 1) + 1
+    return [(likeliest[index], logprobs[index]) for index in range(num_drawn)]
+
+
+def _drawn_in_order(
+    logits: mx.array, tokens: Sequence[int], sampler: Sampler, processors: Sequence[LogitsProcessor]
+) -> list[tuple[int, mx.array]]:
+    drawn: list[tuple[int, mx.array]] = []
+    for index, token in enumerate(tokens):
+        if drawn and drawn[-1][0] != token:
+            break
+        context, row = mx.array([token]), logits[index : index + 1]
+        for processor in processors:
+            row = processor(context, row)
+        logprobs = row - mx.logsumexp(row, axis=-1, keepdims=True)
+        drawn.append((cast(int, sampler(logprobs).item()), logprobs[0]))
+    return drawn

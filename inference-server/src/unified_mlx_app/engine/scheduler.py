@@ -14,16 +14,16 @@ import numpy as np
 import structlog
 
 from unified_mlx_app.cache.kv import KVState
-from unified_mlx_app.cache.lookup import Prompt
-from unified_mlx_app.cache.prefix_index import common_prefix_length
 from unified_mlx_app.cache.prompt_cache import PromptCacheService
+from unified_mlx_app.engine.admission import is_being_computed, may_prefill, prompt_of
 from unified_mlx_app.engine.constraints import GrammarCompiler
 from unified_mlx_app.engine.decoding import Decoder
-from unified_mlx_app.engine.keeping import COALESCE_TOKENS, StateKeeper
+from unified_mlx_app.engine.drafts import Drafts
+from unified_mlx_app.engine.keeping import StateKeeper
 from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
 from unified_mlx_app.engine.runner import Runner
-from unified_mlx_app.engine.scoring import embedding_events, read_to, reading_bytes, reading_chunk_tokens
-from unified_mlx_app.engine.sequence import Phase, Request, Sequence, check_token_ids, prefill_cuts
+from unified_mlx_app.engine.scoring import embedding_events, read_to, reading_bytes
+from unified_mlx_app.engine.sequence import Phase, Request, Sequence, check_speculation, check_token_ids
 from unified_mlx_app.errors import (
     AppError,
     DeadlineError,
@@ -34,12 +34,9 @@ from unified_mlx_app.errors import (
 )
 from unified_mlx_app.models.loader import LoadedModel, mixing_bytes
 from unified_mlx_app.models.manager import ModelManager
-from unified_mlx_app.types import CacheReport, FinishReason, MissReason
+from unified_mlx_app.types import CacheReport, FinishReason, MissReason, ModelSpec
 
 log = structlog.get_logger()
-
-_MAX_PREFILLING = 2
-"""One long prompt and a short one that overtakes it; more would only share the same compute."""
 
 _MAX_SCANNED = 32
 """Waiting requests looked at in a turn."""
@@ -52,6 +49,7 @@ class Totals:
     turns: int = 0
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
+    prefilled_tokens: int = 0
     generated_tokens: int = 0
 
 
@@ -80,7 +78,8 @@ class Scheduler:
         self._active: dict[str, Request] = {}
         self._runners: dict[int, Runner] = {}
         self._keeper = StateKeeper(cache, self._spare_bytes)
-        self._decoder = Decoder(emit, self._finish_choice, self._fail)
+        self._decoder = Decoder(emit, self._finish_choice, self._fail, chunk_tokens=chunk_tokens)
+        self._drafts = Drafts(manager)
         self._is_draining = False
         self.totals = Totals()
 
@@ -118,6 +117,10 @@ class Scheduler:
         for request in [*self._waiting, *self._active.values()]:
             self._fail(request, error)
 
+    def load_draft(self, spec: ModelSpec, loaded: LoadedModel) -> None:
+        """Begin to load the draft model that `loaded` is registered with, so that its first request has it."""
+        self._drafts.find(spec.speculation, loaded)
+
     def forget_model(self, loaded: LoadedModel) -> None:
         """`loaded` is about to be freed; no request runs on it. An adapter leaves the batch of its base as it is."""
         if loaded.adapter is None and (runner := self._runners.pop(id(loaded.shared), None)) is not None:
@@ -151,14 +154,14 @@ class Scheduler:
         self.totals.turns += 1
         self._expire()
         for runner in list(self._runners.values()):
-            if runner.num_rows:
-                self.totals.generated_tokens += self._decoder.step(runner)
+            self.totals.generated_tokens += self._decoder.step(runner)
         budget_tokens = self._chunk_tokens
         while budget_tokens > 0:
             self._admit()
             done_tokens = self._prefill_one(budget_tokens)
             if not done_tokens:
                 break
+            self.totals.prefilled_tokens += done_tokens
             budget_tokens -= done_tokens
 
     def _expire(self) -> None:
@@ -181,10 +184,10 @@ class Scheduler:
                     return  # Later requests would keep the room taken.
                 continue
             prefilling = [other for other in self._active.values() if other.phase is Phase.PREFILLING]
-            if not self._may_prefill(request, prefilling):
+            if not may_prefill(request, prefilling, self._chunk_tokens):
                 return
-            self._identify(request, loaded)
-            if self._should_wait_for(request, prefilling):
+            request.prompt = prompt_of(request, loaded, self._chunk_tokens)
+            if is_being_computed(request, prefilling, self._cache):
                 continue
             if not self._reserve(request, loaded):
                 if self._active:
@@ -194,6 +197,7 @@ class Scheduler:
             self._active[request.request_id] = request
             self._manager.acquire(loaded)
             request.loaded, request.runner = loaded, self._runner(loaded)
+            self._add_draft(request, loaded)
             self._look_up(request)
 
     def _has_row_for(self, request: Request) -> bool:
@@ -205,40 +209,12 @@ class Scheduler:
             loaded = self._manager.request(request.command.model)
             if loaded is not None:
                 check_token_ids(request, loaded.vocab_size)
+                check_speculation(request, loaded)
                 loaded = loaded if self._grammars.is_ready(request, loaded) else None
         except AppError as error:
             self._fail(request, error)
             return None
         return loaded
-
-    def _may_prefill(self, request: Request, prefilling: list[Request]) -> bool:
-        if not prefilling:
-            return True
-        is_short = len(request.tokens) <= self._chunk_tokens
-        return len(prefilling) < _MAX_PREFILLING and is_short and prefilling[0].remaining_tokens > self._chunk_tokens
-
-    def _identify(self, request: Request, loaded: LoadedModel) -> None:
-        cuts = prefill_cuts(request, reading_chunk_tokens(request, loaded.vocab_size, self._chunk_tokens))
-        # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
-        shared_tokens = request.boundary_end("system") or min(self._chunk_tokens, len(request.tokens) // 2)
-        usable_tokens = request.prefill_end if request.command.is_warmup else len(request.tokens) - 1
-        request.prompt = Prompt(loaded.namespace, request.tokens, cuts, shared_tokens, usable_tokens)
-
-    def _should_wait_for(self, request: Request, prefilling: list[Request]) -> bool:
-        """Whether a prompt being prefilled right now will soon hold more of this one's start than the cache does."""
-        assert request.prompt is not None
-        if not self._cache.enabled or not prefilling or request.reads_prompt:
-            return False
-        match = self._cache.lookup(request.prompt)
-        known_tokens = match.num_tokens if match else 0
-        for other in prefilling:
-            if other.reads_prompt or other.prompt is None:
-                continue  # Nothing of it will be in the cache.
-            if other.prompt.namespace == request.prompt.namespace:
-                coming_tokens = min(common_prefix_length(other.tokens, request.tokens), len(request.tokens) - 1)
-                if coming_tokens >= known_tokens + COALESCE_TOKENS and other.position < coming_tokens:
-                    return True
-        return False
 
     def _reserve(self, request: Request, loaded: LoadedModel) -> bool:
         """Set memory aside for all tokens the request may reach; evicts cached state before it lets a request wait."""
@@ -256,6 +232,19 @@ class Scheduler:
         if free >= 0 and self._cache.memory_bytes > free:
             self._cache.shrink_memory(free)
         return free >= 0
+
+    def _add_draft(self, request: Request, loaded: LoadedModel) -> None:
+        """Let a draft model guess for `request` if it is in memory and there is room for its KV state."""
+        draft = self._drafts.find(request.command.speculation, loaded)
+        num_bytes = draft.kv_bytes(len(request.tokens) + request.command.sampling.max_tokens) if draft is not None else 0
+        free = self._spare_bytes() - num_bytes
+        if draft is None or free < 0:
+            return
+        self._manager.acquire(draft)
+        request.draft, request.draft_runner = draft, self._runner(draft)
+        request.reserved_bytes += num_bytes
+        if self._cache.memory_bytes > free:
+            self._cache.shrink_memory(free)
 
     def _runner(self, loaded: LoadedModel) -> Runner:
         if id(loaded.shared) not in self._runners:
@@ -385,6 +374,8 @@ class Scheduler:
         if self._active.pop(request.request_id, None) is not None and request.loaded is not None:
             self._decoder.leave(request)
             self._manager.release(request.loaded)
+            if request.draft is not None:
+                self._manager.release(request.draft)
         request.phase = Phase.DONE
         request.caches = []
 

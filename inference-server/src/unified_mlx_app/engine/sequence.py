@@ -11,7 +11,7 @@ from unified_mlx_app.cache.lookup import Match, Prompt
 from unified_mlx_app.engine.messages import Generate
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
-from unified_mlx_app.errors import AppError, InvalidRequestError
+from unified_mlx_app.errors import AppError, InvalidRequestError, UnsupportedFieldError
 from unified_mlx_app.models.grammars import Grammar
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.types import MissReason
@@ -36,6 +36,9 @@ class Sequence:
     row_id: int
     text: TextStream
     token_ids: list[int] = field(default_factory=list)
+    num_guessed: int = 0
+    num_guessed_right: int = 0
+    """Of the tokens guessed ahead, those that are in `token_ids`."""
     error: AppError | None = None
     """Set by a sampler or processor of this row that raised: the row fails, its neighbours go on."""
 
@@ -51,6 +54,8 @@ class Request:
     phase: Phase = Phase.WAITING
     runner: Runner | None = None
     loaded: LoadedModel | None = None
+    draft: LoadedModel | None = None
+    draft_runner: Runner | None = None
     grammar: Grammar | None = None
     prompt: Prompt | None = None
     match: Match | None = None
@@ -92,6 +97,11 @@ class Request:
         """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
         return all(type(cache).__name__ == "KVCache" for cache in self.caches)
 
+    @property
+    def why_no_guesses(self) -> str | None:
+        """Why its model cannot take back tokens that were guessed wrong; None if it can."""
+        return self.loaded.why_no_guesses if self.loaded is not None else None
+
     def boundary_end(self, kind: str) -> int | None:
         """Where the last part of `kind` ends, if the prompt has one."""
         return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)
@@ -108,6 +118,14 @@ def check_token_ids(request: Request, vocab_size: int) -> None:
         raise InvalidRequestError(f"token ids must be below {vocab_size}", param="prompt")
     if any(not 0 <= token_id < vocab_size for token_id in request.command.sampling.logit_bias):
         raise InvalidRequestError(f"token ids must be below {vocab_size}", param="logit_bias")
+
+
+def check_speculation(request: Request, loaded: LoadedModel) -> None:
+    """Raises UnsupportedFieldError where a request asks for guesses itself and the model cannot take them back."""
+    speculation = request.command.speculation
+    if speculation is not None and speculation.is_asked and loaded.why_no_guesses is not None:
+        reason = f"this model cannot check tokens guessed ahead: {loaded.why_no_guesses}"
+        raise UnsupportedFieldError(reason, param="speculation")
 
 
 def prefill_cuts(request: Request, chunk_tokens: int) -> list[int]:

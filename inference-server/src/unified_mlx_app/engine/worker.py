@@ -46,6 +46,7 @@ from unified_mlx_app.observability.device import (
     limit_buffer_pool,
     memory_counters,
     total_memory_bytes,
+    use_one_attention_kernel,
 )
 from unified_mlx_app.observability.logs import configure_logs
 from unified_mlx_app.types import EngineStats
@@ -69,7 +70,9 @@ class Engine:
         self._next_heartbeat_at = 0.0
         self._parent_pid = parent_pid
         memory_limit_bytes = settings.memory_limit or int(total_memory_bytes() * 0.75)
+        self._memory_limit_bytes = memory_limit_bytes
         do_without_compiler()
+        use_one_attention_kernel()
         limit_buffer_pool(memory_limit_bytes // 10)
         disk = _open_disk(settings, self._wake)
         self._cache = PromptCacheService(
@@ -174,6 +177,7 @@ class Engine:
         if loaded is None:
             self._loads.append(command)
             return None
+        self._scheduler.load_draft(command.model, loaded)
         if command.pin is not None:
             self._manager.set_pinned(command.model, command.pin)
         return Reply(command_id=command.command_id, model=self._manager.resident(command.model))
@@ -210,8 +214,12 @@ class Engine:
             peak_memory_bytes=memory.peak_bytes,
             kv_bytes=self._scheduler.kv_bytes,
             device=self._device,
+            pid=os.getpid(),
             resident=self._manager.residents(),
             cache=self._cache.stats(),
+            prefilled_tokens=totals.prefilled_tokens,
+            memory_limit_bytes=self._memory_limit_bytes,
+            loading=self._manager.loading(),
         )
 
     def _flush(self) -> None:

@@ -52,6 +52,8 @@ class LoadedModel:
     quantization: str | None
     kv_bytes_per_token: int
     kv_fixed_bytes: int
+    why_no_guesses: str | None
+    """Why several tokens cannot be checked in one pass and the wrong ones taken back; None if they can."""
     files: tuple[tuple[str, int, int, int], ...]
     """`files_of` when it was loaded: tells when the files on disk are another model's."""
 
@@ -124,6 +126,7 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         quantization=_quantization(config),
         kv_bytes_per_token=sum(_row_bytes(cache) for cache in _leaves(caches) if type(cache) is KVCache),
         kv_fixed_bytes=sum(_fixed_bytes(cache) for cache in _leaves(caches) if type(cache) is not KVCache),
+        why_no_guesses=_why_no_guesses(caches),
         files=files,
     )
 
@@ -165,6 +168,12 @@ def _warm_up(spec: ModelSpec, model: Any) -> tuple[list[Any], int]:
     if mx.isnan(logits).any().item():
         raise ModelLoadError(f"model {spec.name!r} computes NaN; its weights or its adapter are broken")
     return caches, int(logits.shape[-1])
+
+
+def _why_no_guesses(caches: Sequence[Any]) -> str | None:
+    """Only plain rows can be taken off: a sliding window has overwritten others, a recurrent state has mixed them in."""
+    others = sorted({type(cache).__name__ for cache in caches} - {"KVCache"})
+    return f"its state is kept in {', '.join(others)}, from which no token can be taken back" if others else None
 
 
 def _num_bytes(model: Any) -> int:

@@ -86,6 +86,15 @@ def read_model(path: Path, *, name: str, source: Source) -> LocalModel:
     )
 
 
+def model_in(folder: str) -> LocalModel | None:
+    """The model in a folder that the server's settings name, if there is one."""
+    try:
+        path = Path(folder).expanduser().resolve()
+        return read_model(path, name=path.name, source="local") if path.is_dir() else None
+    except (UnusableModelError, OSError, ValueError, RuntimeError):
+        return None
+
+
 def check_config(config: dict[str, Any]) -> None:
     """Raises UnusableModelError when a config.json asks for code of its own or names a model that mlx-lm does not know."""
     for key in ("auto_map", "model_file"):

@@ -15,7 +15,7 @@ from unified_mlx_app.identity import FileDigests
 from unified_mlx_app.models import loader
 from unified_mlx_app.models.loader import LoadedModel
 from unified_mlx_app.observability.device import release_unused_memory
-from unified_mlx_app.types import ModelSpec, ResidentModel
+from unified_mlx_app.types import ModelPlace, ModelSpec, ResidentModel
 
 log = structlog.get_logger()
 
@@ -73,8 +73,11 @@ class ModelManager:
         residents = [*self._residents.values(), *self._replaced]
         return loading_bytes + sum(resident.loaded.weight_bytes for resident in residents)
 
-    def request(self, spec: ModelSpec) -> LoadedModel | None:
-        """The resident model for `spec`, or None while it is being loaded: ask again. Raises ModelLoadError if that failed."""
+    def request(self, spec: ModelSpec, *, beside: LoadedModel | None = None) -> LoadedModel | None:
+        """The resident model for `spec`, or None while it is being loaded: ask again. Raises ModelLoadError if that failed.
+
+        It does not take the place of `beside`, which it serves.
+        """
         key = _key(spec)
         if (load := self._loads.get(key)) is not None:
             if not load.result.done():
@@ -85,7 +88,7 @@ class ModelManager:
             return self._residents[key].loaded
         if key in self._residents and not self._give_way(key):
             return None  # The old files are still being served; reload as soon as that ends.
-        return self._begin_load(spec)
+        return self._begin_load(spec, beside)
 
     def _give_way(self, key: _Key) -> bool:
         """Take out the resident at `key`, whose files have changed. False as long as a base model is in use."""
@@ -160,6 +163,10 @@ class ModelManager:
         replaced = [self._describe(resident, is_replaced=True) for resident in self._replaced]
         return (*(self._describe(resident) for resident in self._residents.values()), *replaced)
 
+    def loading(self) -> tuple[ModelPlace, ...]:
+        """Models whose weights are on their way."""
+        return tuple(ModelPlace(*key) for key, load in self._loads.items() if not load.is_failed)
+
     def resident(self, spec: ModelSpec) -> ResidentModel:
         """What `residents` says of `spec`, which must be resident."""
         return self._describe(self._residents[_key(spec)])
@@ -186,7 +193,7 @@ class ModelManager:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begin_load(self, spec: ModelSpec) -> LoadedModel | None:
+    def _begin_load(self, spec: ModelSpec, beside: LoadedModel | None) -> LoadedModel | None:
         base = None
         if spec.adapter_path is not None:
             # The base becomes resident under its own name, so that both are listed and accounted for.
@@ -204,7 +211,7 @@ class ModelManager:
         except OSError as error:
             raise ModelLoadError(f"model {spec.name!r} cannot be read: {error}") from error
         self._blocked.discard(_key(spec))
-        if self._make_room(spec, num_bytes, base):
+        if self._make_room(spec, num_bytes, base, beside):
             result = self._pool.submit(loader.load, spec, self._digests, base)
             self._loads[_key(spec)] = _Load(result, num_bytes)
             result.add_done_callback(lambda _: self._wake())
@@ -214,14 +221,15 @@ class ModelManager:
         """Whether `spec` can be loaded as soon as a model in use is idle; who waits for it should let no other pass."""
         return _key(spec) in self._blocked
 
-    def _make_room(self, spec: ModelSpec, num_bytes: int, base: LoadedModel | None) -> bool:
+    def _make_room(self, spec: ModelSpec, num_bytes: int, base: LoadedModel | None, beside: LoadedModel | None) -> bool:
         """Evict idle models, least recently used first, until `num_bytes` fit. False: ask again when others are idle.
 
         Raises ModelLoadError if there will be no room.
         """
         while self.weight_bytes + num_bytes > self._limit_bytes:
             # Dropping an adapter may make its base evictable, so the choice is made anew each time.
-            evictable = [key for key in self._residents if key != (spec.path, None) and self._is_evictable(key)]
+            kept = [(spec.path, None), *([_key(beside.spec)] if beside else [])]
+            evictable = [key for key in self._residents if key not in kept and self._is_evictable(key)]
             if evictable:
                 self._drop(min(evictable, key=lambda key: self._residents[key].last_used_at))
             else:

@@ -24,6 +24,7 @@ from unified_mlx_app.errors import ConflictError, InvalidRequestError, ModelLoad
 from unified_mlx_app.models.adapters import check_adapter
 from unified_mlx_app.models.default_model import DefaultModel, DefaultModelStatus, HubAccess
 from unified_mlx_app.models.local_models import DEMO_NAME, RESCAN_SECONDS, LocalModel, LocalModels, Source, UnusableModelError
+from unified_mlx_app.models.registered_drafts import RegisteredDrafts
 from unified_mlx_app.models.served_model import ServedModel
 from unified_mlx_app.types import ModelSpec
 
@@ -92,6 +93,8 @@ class ResolvedModel:
 
     spec: ModelSpec
     fallback_reason: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    """What the model was registered with."""
 
 
 class ModelRegistry:
@@ -103,6 +106,7 @@ class ModelRegistry:
         hub = hub or HubAccess(Path(constants.HF_HUB_CACHE))
         self._sessions = sessions
         self._local = LocalModels(settings.model_cache_dir, hub_cache_dir=hub.cache_dir, demo_dir=demo_dir)
+        self._drafts = RegisteredDrafts(settings, self._base)
         self._default = DefaultModel(settings.text_model, local=self._local, hub=hub)
 
     async def start(self) -> None:
@@ -131,11 +135,14 @@ class ModelRegistry:
             raise ModelNotFoundError(f"The base model {base_name!r} of {name!r} is not on this machine.", param="model")
         if base is None:
             raise await self._unknown(name, param="model")
-        return ResolvedModel(_spec(base, name=name if row else base.name, adapter_path=row.adapter_path if row else None))
+        if row is None:
+            return ResolvedModel(_spec(base))
+        spec = _spec(base, name=name, adapter_path=row.adapter_path)
+        return ResolvedModel(await self._drafts.for_registered(spec, row.config), config=row.config)
 
     async def _resolve_default(self) -> ResolvedModel:
         if model := await self._default_model():
-            return ResolvedModel(_spec(model))
+            return ResolvedModel(await self._drafts.for_default(_spec(model)))
         status = self._default.status
         demo = await asyncio.to_thread(self._local.find, DEMO_NAME)
         reason = f"The default model {status.name!r} is not available: {status.reason}."
@@ -212,6 +219,7 @@ class ModelRegistry:
         base = await self._base(body.base_model)
         if base is None:
             raise await self._unknown(body.base_model, param="base_model")
+        await self._drafts.check(body.config, base)
         adapter_path = None
         if body.adapter_path is not None:
             adapter_path = await asyncio.to_thread(_check_adapter, body.adapter_path, base)

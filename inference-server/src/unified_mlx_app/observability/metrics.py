@@ -5,11 +5,13 @@ Engine figures arrive with its heartbeat and are read at scrape time by `EngineC
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from unified_mlx_app.observability.recent import RecentValues
 from unified_mlx_app.types import CacheReport, EngineStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,6 +27,7 @@ class EngineView:
     is_ready: bool
     num_restarts: int
     num_in_flight: int
+    heartbeat_age_seconds: float
     stats: EngineStats | None
 
 
@@ -40,6 +43,8 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         view = self._view()
         yield GaugeMetricFamily("mlx_engine_up", "1 when the engine process is ready.", value=float(view.is_ready))
+        age = view.heartbeat_age_seconds
+        yield GaugeMetricFamily("mlx_engine_heartbeat_age_seconds", "Time since the engine was heard of.", value=age)
         yield CounterMetricFamily("mlx_engine_restarts", "Restarts of the engine process.", value=view.num_restarts)
         yield GaugeMetricFamily("mlx_engine_requests_in_flight", "Requests given to the engine.", value=view.num_in_flight)
         if view.stats is not None:
@@ -57,6 +62,8 @@ def _engine_metrics(stats: EngineStats) -> Iterator[Metric]:
     memory.add_metric(["peak"], stats.peak_memory_bytes)
     memory.add_metric(["kv"], stats.kv_bytes)
     yield memory
+    limit = stats.memory_limit_bytes
+    yield GaugeMetricFamily("mlx_memory_limit_bytes", "What weights and KV state may take together.", value=limit)
     resident = GaugeMetricFamily(
         "mlx_model_weight_bytes",
         "Own weights of each resident model, and the base that an adapter lies on.",
@@ -111,9 +118,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         if engine_view is not None:
             self.registry.register(EngineCollector(engine_view))
-        self.requests = Counter(
-            "mlx_http_requests", "HTTP requests by route and status.", ["method", "route", "status"], registry=self.registry
-        )
+        counter = partial(Counter, registry=self.registry)
+        self.requests = counter("mlx_http_requests", "HTTP requests by route and status.", ["method", "route", "status"])
         self.request_seconds = Histogram(
             "mlx_http_request_duration_seconds",
             "Time from request to the last byte.",
@@ -129,6 +135,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.recent_ttft_seconds = RecentValues()
         self.gap_seconds = Histogram(
             "mlx_inter_token_seconds",
             "Time between two pieces of one answer.",
@@ -146,22 +153,33 @@ class Metrics:
         self.queue_seconds = Histogram(
             "mlx_queue_seconds", "Time a request waited for its place.", buckets=_SECONDS, registry=self.registry
         )
-        self.prompt_tokens = Counter("mlx_prompt_tokens", "Prompt tokens received.", ["model"], registry=self.registry)
-        self.cached_tokens = Counter(
-            "mlx_cached_prompt_tokens", "Prompt tokens taken from the prompt cache.", ["model"], registry=self.registry
+        self.prompt_tokens = counter("mlx_prompt_tokens", "Prompt tokens received.", ["model"])
+        self.cached_tokens = counter("mlx_cached_prompt_tokens", "Prompt tokens taken from the prompt cache.", ["model"])
+        self.generated_tokens = counter("mlx_generated_tokens", "Tokens generated.", ["model"])
+        self.guessed_tokens = counter(
+            "mlx_guessed_tokens", "Tokens guessed ahead of the model, by whether they were its own.", ["model", "result"]
         )
-        self.generated_tokens = Counter("mlx_generated_tokens", "Tokens generated.", ["model"], registry=self.registry)
-        self.cancelled = Counter(
-            "mlx_requests_cancelled", "Generations stopped before their end.", ["model"], registry=self.registry
+        self.constrained = counter(
+            "mlx_constrained_requests",
+            "Prompts whose answer has to keep to a grammar, by what it was made of.",
+            ["model", "format"],
         )
-        self.response_cache = Counter(
-            "mlx_response_cache_lookups", "Look-ups in the response cache.", ["result"], registry=self.registry
+        self.cancelled = counter("mlx_requests_cancelled", "Generations stopped before their end.", ["model"])
+        self.volatile_tokens = counter(
+            "mlx_prompt_cache_volatile_tokens",
+            "Prompt tokens computed again because text before them changes from call to call, by kind of text.",
+            ["model", "kind"],
         )
+        self.response_cache = counter("mlx_response_cache_lookups", "Look-ups in the response cache.", ["result"])
 
     def record_start(self, model: str, prompt_tokens: int, cache: CacheReport, queue_seconds: float) -> None:
         self.queue_seconds.observe(queue_seconds)
         self.prompt_tokens.labels(model).inc(prompt_tokens)
         self.cached_tokens.labels(model).inc(cache.cached_tokens)
+
+    def record_first_token(self, model: str, cache: CacheReport, seconds: float) -> None:
+        self.ttft_seconds.labels(model, cache.outcome).observe(seconds)
+        self.recent_ttft_seconds.add(seconds)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

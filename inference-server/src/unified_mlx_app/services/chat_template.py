@@ -48,6 +48,16 @@ class RenderedPrompt:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A place in a conversation: character `offset` of the text of a message."""
+
+    message: int
+    role: str
+    text: str
+    offset: int
+
+
 class ChatTemplates:
     """Renders templates in two processes. Its methods belong to the event loop; `start` and `close` frame its life."""
 
@@ -118,6 +128,31 @@ class ChatTemplates:
             return None if char_index is None else await self._run(template_worker.find_message, job, prompt.text, char_index)
         except (InvalidRequestError, UnavailableError):
             return None
+
+    async def find_contents(
+        self,
+        spec: ModelSpec,
+        messages: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None,
+        template_kwargs: dict[str, Any],
+        prompt: RenderedPrompt,
+        char_indexes: list[int],
+    ) -> list[Found | None]:
+        """From which message and which character of its text each of these characters of `prompt` comes.
+
+        None where that cannot be told, like `locate`.
+        """
+        try:
+            tokenizer = await self._tokenizers.get(spec)
+            job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+            found = await self._run(template_worker.find_contents, job, prompt.text, char_indexes)
+        except (InvalidRequestError, UnavailableError):
+            return [None] * len(char_indexes)
+        contents = [str(message["content"]) for message in job.messages]
+        return [
+            Found(each[0], str(messages[each[0]].get("role")), contents[each[0]], each[1]) if each else None for each in found
+        ]
 
     def _remember(self, key: str, layout: Layout) -> Layout:
         self._layouts[key] = layout

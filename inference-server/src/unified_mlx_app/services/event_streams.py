@@ -15,6 +15,7 @@ import msgspec
 from unified_mlx_app.engine.client import GenerationEvent
 from unified_mlx_app.engine.messages import Chunk, Finished, Generate, PromptLogprobs
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.changed_texts import Explanation
 from unified_mlx_app.types import CacheReport, TokenLogprob
 
 EngineEvents = AsyncGenerator[GenerationEvent, None]
@@ -36,7 +37,7 @@ class Running:
     """One prompt that left the queue, or was found in the response cache."""
 
     cache: CacheReport
-    explanation: str | None
+    explanation: Explanation
     events: AnswerEvents
     is_replayed: bool = False
 
@@ -59,6 +60,14 @@ class ReplayedEvents:
         return None
 
 
+@dataclass(slots=True)
+class GuessCount:
+    """Tokens guessed ahead, by whether the answer has them; complete once the events ended."""
+
+    accepted: int = 0
+    rejected: int = 0
+
+
 class MeasuredEvents:
     """Passes the events of one request on, and counts tokens and times them for the metrics.
 
@@ -74,15 +83,17 @@ class MeasuredEvents:
         cache: CacheReport,
         arrived_at: float,
         prompt_logprobs: list[TokenLogprob],
+        guesses: GuessCount,
         on_complete: Callable[[list[Chunk | Finished]], None] | None,
     ) -> None:
         self._events = events
         self._metrics = metrics
         self._model = command.model.name
         self._gaps = metrics.gap_seconds.labels(self._model)
-        self._ttft = metrics.ttft_seconds.labels(self._model, cache.outcome)
+        self._cache = cache
         self._on_complete = on_complete
         self._prompt_logprobs = prompt_logprobs
+        self._guesses = guesses
         self._kept: list[Chunk | Finished] = []
         self._arrived_at = arrived_at
         self._first_at = 0.0
@@ -101,6 +112,7 @@ class MeasuredEvents:
                 self._record_chunk(event)
             elif isinstance(event, Finished):
                 self._num_open -= 1
+                self._record_guesses(event)
             else:
                 if isinstance(event, PromptLogprobs):
                     self._prompt_logprobs += event.logprobs
@@ -111,11 +123,18 @@ class MeasuredEvents:
                     self._on_complete(self._kept)
             return event
 
+    def _record_guesses(self, finished: Finished) -> None:
+        accepted, rejected = finished.num_guessed_right, finished.num_guessed - finished.num_guessed_right
+        self._guesses.accepted += accepted
+        self._guesses.rejected += rejected
+        self._metrics.guessed_tokens.labels(self._model, "accepted").inc(accepted)
+        self._metrics.guessed_tokens.labels(self._model, "rejected").inc(rejected)
+
     def _record_chunk(self, chunk: Chunk) -> None:
         now = time.perf_counter()
         if self._num_tokens == 0:
             self._first_at = now
-            self._ttft.observe(now - self._arrived_at)
+            self._metrics.record_first_token(self._model, self._cache, now - self._arrived_at)
         else:
             self._gaps.observe(now - self._last_at)
         self._last_at = now

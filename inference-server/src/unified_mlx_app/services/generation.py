@@ -4,10 +4,13 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from unified_mlx_app.engine.messages import Finished
 from unified_mlx_app.services.answer_parts import AnswerShape
-from unified_mlx_app.services.event_streams import AnswerEvents
+from unified_mlx_app.services.changed_texts import Explanation
+from unified_mlx_app.services.event_streams import AnswerEvents, GuessCount
+from unified_mlx_app.services.prompt_rules import RuledPrompt
 from unified_mlx_app.services.structured_output import WantedFormat
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
 from unified_mlx_app.services.tool_calls import ToolUse
@@ -31,6 +34,9 @@ class RawPrompt:
 
 Prompt = ChatPrompt | RawPrompt
 
+SpeculationChoice = Literal["auto", "off", "prompt_lookup"]
+"""`auto`: as the model is registered."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
@@ -51,6 +57,9 @@ class GenerationRequest:
     """As in the engine's `Generate`."""
     timeout_seconds: float | None = None
     """The client's own limit, within the server's."""
+    speculation: SpeculationChoice = "auto"
+    prediction: str = ""
+    """Text that the answer may largely repeat."""
 
 
 @dataclass(slots=True)
@@ -66,12 +75,15 @@ class Generation:
     num_choices: int
     fallback_reason: str | None
     cache: CacheReport
-    explanation: str | None
+    explanation: Explanation
     events: AnswerEvents
     fingerprint: str
     is_replayed: bool
     cached_tokens: Callable[[], int]
+    guesses: GuessCount = field(default_factory=GuessCount)
     shape: AnswerShape = field(default_factory=AnswerShape)
+    rules: RuledPrompt | None = None
+    """What rules for volatile text did to the conversation, if there are any."""
     left_out: tuple[str, ...] = ()
     """Places in the schema of the answer's format that are not kept."""
     prompts: list[list[int]] = field(default_factory=list)
@@ -97,6 +109,8 @@ class Generation:
             completion_tokens=completion_tokens,
             cached_tokens=self.cached_tokens(),
             reasoning_tokens=reasoning_tokens,
+            accepted_guesses=self.guesses.accepted,
+            rejected_guesses=self.guesses.rejected,
         )
 
 

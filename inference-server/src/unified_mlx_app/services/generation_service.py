@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
@@ -23,10 +23,14 @@ from unified_mlx_app.observability.logs import current_request_id
 from unified_mlx_app.observability.metrics import Metrics
 from unified_mlx_app.services.answer_parts import AnswerShape
 from unified_mlx_app.services.answer_rules import AnswerRules, answer_rules
+from unified_mlx_app.services.changed_texts import Explanation
 from unified_mlx_app.services.chat_template import ChatTemplates, RenderedPrompt
-from unified_mlx_app.services.event_streams import EngineEvents, MeasuredEvents, MergedEvents, ReplayedEvents, Running
+from unified_mlx_app.services.event_streams import EngineEvents, GuessCount, MeasuredEvents, MergedEvents, ReplayedEvents, Running
 from unified_mlx_app.services.generation import ChatPrompt, Generation, GenerationRequest, Prompt
+from unified_mlx_app.services.miss_explanations import ExplainedPrompt, MissExplanations
 from unified_mlx_app.services.prompt_limits import bounded_timeout, check_num_logprobs, check_token_ids, remaining_tokens
+from unified_mlx_app.services.prompt_rules import PromptRules, RuledPrompt
+from unified_mlx_app.services.speculation import prediction_of, speculation_for
 from unified_mlx_app.services.structured_output import StructuredOutput
 from unified_mlx_app.services.tokenizers import LoadedTokenizer, Tokenizers
 from unified_mlx_app.types import JSON, CacheReport, ModelSpec, SamplingParams, TokenLogprob
@@ -43,8 +47,16 @@ class _Prepared:
     rendered: RenderedPrompt | None
     rules: AnswerRules
     shape: AnswerShape
+    guesses: GuessCount
+    """Shared by all prompts of a request; it and `prompt_logprobs` are filled as they come."""
     prompt_logprobs: list[TokenLogprob] = field(default_factory=list)
-    """Filled as they come."""
+
+    def explained(self) -> ExplainedPrompt:
+        """What an explanation of its look-up goes by."""
+        rules, command = self.rules, self.command
+        return ExplainedPrompt(
+            command.model, rules.tokenizer, self.prompt, command.prompt, self.rendered, rules.tools, rules.template_kwargs
+        )
 
 
 class GenerationService:
@@ -60,6 +72,8 @@ class GenerationService:
         templates: ChatTemplates,
         formats: StructuredOutput,
         metrics: Metrics,
+        rules: PromptRules,
+        misses: MissExplanations,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -68,6 +82,8 @@ class GenerationService:
         self._templates = templates
         self._formats = formats
         self._metrics = metrics
+        self._rules = rules
+        self._misses = misses
         self._responses = ResponseCache(settings.response_cache_max_entries) if settings.response_cache_enabled else None
 
     async def start(self, request: GenerationRequest) -> Generation:
@@ -80,7 +96,9 @@ class GenerationService:
         resolved = await self._registry.resolve(request.model)
         tokenizer = await self._tokenizers.get(resolved.spec)
         rules = await answer_rules(request, tokenizer, self._formats)
-        prepared = [await self._prepare(prompt, request, resolved.spec, tokenizer, rules) for prompt in request.prompts]
+        ruled, request = await self._ruled(request, resolved.config)
+        guesses = GuessCount()
+        prepared = [await self._prepare(prompt, request, resolved.spec, rules, guesses) for prompt in request.prompts]
         check_num_logprobs((one.command.prompt for one in prepared), request.prompt_logprobs)
         starts = [partial(self._run, one, arrived_at) for one in prepared]
         merged = MergedEvents(starts, request.num_choices) if len(starts) > 1 else None
@@ -97,6 +115,8 @@ class GenerationService:
             fingerprint=_fingerprint(resolved.spec),
             is_replayed=running.is_replayed,
             shape=prepared[0].shape,
+            guesses=guesses,
+            rules=ruled,
             left_out=rules.left_out,
             cached_tokens=lambda: merged.cached_tokens if merged else running.cache.cached_tokens,
             prompts=[one.command.prompt for one in prepared],
@@ -108,7 +128,8 @@ class GenerationService:
         resolved = await self._registry.resolve(model)
         # Some templates refuse a conversation without a user; its part is cut off again below.
         messages: list[JSON] = [{"role": "system", "content": system_prompt}, {"role": "user", "content": "."}]
-        rendered = await self._templates.render(resolved.spec, messages, tools=None, template_kwargs={})
+        ruled = await self._rules.apply(messages, self._rules.rules_for(resolved.config))
+        rendered = await self._templates.render(resolved.spec, ruled.messages, tools=None, template_kwargs={})
         system = next((boundary for boundary in rendered.boundaries if boundary.kind == "system"), None)
         if system is None:
             raise InvalidRequestError("The model's chat template has no system part to keep.", param="model_id")
@@ -130,15 +151,23 @@ class GenerationService:
                 report = event.cache
         return command, report
 
+    async def _ruled(self, request: GenerationRequest, config: JSON) -> tuple[RuledPrompt | None, GenerationRequest]:
+        """The request as the rules for volatile text leave it."""
+        rules, prompt = self._rules.rules_for(config), request.prompts[0]
+        if not rules or not isinstance(prompt, ChatPrompt):
+            return None, request
+        ruled = await self._rules.apply(prompt.messages, rules)
+        return ruled, replace(request, prompts=[replace(prompt, messages=ruled.messages)])
+
     async def _prepare(
         self,
         prompt: Prompt,
         request: GenerationRequest,
         spec: ModelSpec,
-        tokenizer: LoadedTokenizer,
         rules: AnswerRules,
+        guesses: GuessCount,
     ) -> _Prepared:
-        rendered = None
+        rendered, tokenizer = None, rules.tokenizer
         if isinstance(prompt, ChatPrompt):
             tools, kwargs = rules.tools, rules.template_kwargs
             rendered = await self._templates.render(spec, prompt.messages, tools=tools, template_kwargs=kwargs)
@@ -161,8 +190,10 @@ class GenerationService:
             preview=_preview(prompt),
             deadline_seconds=bounded_timeout(request.timeout_seconds, self._settings),
             prompt_logprobs=request.prompt_logprobs,
+            speculation=speculation_for(request, spec),
+            prediction=await prediction_of(request, tokenizer),
         )
-        return _Prepared(command, prompt, rendered, rules, shape)
+        return _Prepared(command, prompt, rendered, rules, shape, guesses)
 
     async def _run(self, prepared: _Prepared, arrived_at: float) -> Running:
         command = prepared.command
@@ -173,15 +204,17 @@ class GenerationService:
             self._metrics.response_cache.labels("miss" if entry is None else "hit").inc()
             if entry is not None:
                 report = CacheReport(outcome="hit", cached_tokens=len(command.prompt), tier="memory")
-                return Running(report, None, ReplayedEvents(entry.events), is_replayed=True)
+                return Running(report, Explanation(), ReplayedEvents(entry.events), is_replayed=True)
         events = self._engine.generate(command, client_id=current_request_id())
         try:
             started = await _started(events)
-            explanation = await self._explain(prepared, started.cache)
+            explanation = await self._misses.explain(prepared.explained(), started.cache)
         except BaseException:
             await events.aclose()
             raise
         self._metrics.record_start(command.model.name, len(command.prompt), started.cache, started.queue_seconds)
+        if command.constraint is not None:
+            self._metrics.constrained.labels(command.model.name, command.constraint.kind).inc()
         measured = MeasuredEvents(
             command,
             events,
@@ -189,28 +222,10 @@ class GenerationService:
             cache=started.cache,
             arrived_at=arrived_at,
             prompt_logprobs=prepared.prompt_logprobs,
+            guesses=prepared.guesses,
             on_complete=partial(self._responses.insert, key) if self._responses is not None and key is not None else None,
         )
         return Running(started.cache, explanation, measured)
-
-    async def _explain(self, prepared: _Prepared, report: CacheReport) -> str | None:
-        """Why the prompt was not found in the cache, such as `diverged; token=412; message=1`; None on a hit."""
-        if report.miss_reason is None:
-            return None
-        if report.miss_reason != "diverged" or report.diverged_at_token is None:
-            return report.miss_reason
-        explanation = f"diverged; token={report.diverged_at_token}"
-        if not isinstance(prepared.prompt, ChatPrompt) or prepared.rendered is None:
-            return explanation
-        message = await self._templates.locate(
-            prepared.command.model,
-            prepared.prompt.messages,
-            tools=prepared.rules.tools,
-            template_kwargs=prepared.rules.template_kwargs,
-            prompt=prepared.rendered,
-            token_index=report.diverged_at_token,
-        )
-        return explanation if message is None else f"{explanation}; message={message}"
 
 
 async def _started(events: EngineEvents) -> Started:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unified_mlx_app.errors import ModelLoadError
+from unified_mlx_app.models.draft_models import why_no_guesses
 from unified_mlx_app.services.embeddings import NoEmbeddingsError, pooling_of
 from unified_mlx_app.services.reasoning import think_marks
 from unified_mlx_app.services.tokenizers import Fingerprint, fingerprint_of, load_tokenizer
@@ -27,9 +28,21 @@ class ModelFacts:
     reasoning: bool
     structured_output: bool
     embeddings: bool
+    speculation: bool
+    no_speculation_reason: str | None
+    """Why tokens cannot be guessed ahead."""
 
 
-_UNUSABLE = ModelFacts(completion=False, chat=False, tools=False, reasoning=False, structured_output=False, embeddings=False)
+_UNUSABLE = ModelFacts(
+    completion=False,
+    chat=False,
+    tools=False,
+    reasoning=False,
+    structured_output=False,
+    embeddings=False,
+    speculation=False,
+    no_speculation_reason="it cannot be served",
+)
 
 
 class FactsOfModels:
@@ -57,6 +70,7 @@ def _read(path: Path) -> ModelFacts:
         tokenizer = load_tokenizer(path)
     except ModelLoadError:
         return _UNUSABLE
+    no_speculation_reason = why_no_guesses(path)
     has_template = tokenizer.template_for(has_tools=False) is not None
     return ModelFacts(
         completion=True,
@@ -66,6 +80,8 @@ def _read(path: Path) -> ModelFacts:
         # Grammars are made for any tokenizer that is served.
         structured_output=True,
         embeddings=_has_embeddings(path),
+        speculation=no_speculation_reason is None,
+        no_speculation_reason=no_speculation_reason,
     )
 
 

@@ -69,6 +69,30 @@ def find_message(job: RenderJob, text: str, char_index: int) -> int | None:
     return low if 0 <= char_index < len(text) else None
 
 
+def find_contents(job: RenderJob, text: str, char_indexes: list[int]) -> list[tuple[int, int] | None]:
+    """For characters of the prompt `text`: index of the message they come from, and of the character in its content.
+
+    None for what stands in no content as the client wrote it: the template's own words, tools, a content that was rewritten.
+    """
+    found: list[tuple[int, int] | None] = []
+    for char_index in char_indexes:
+        index = find_message(job, text, char_index)
+        offset = None if index is None else _offset_in_content(job, index, text, char_index)
+        found.append(None if index is None or offset is None else (index, offset))
+    return found
+
+
+def _offset_in_content(job: RenderJob, index: int, text: str, char_index: int) -> int | None:
+    """Templates may strip a content; what they did else to it is not followed."""
+    content = str(job.messages[index].get("content") or "")
+    start = _content_start(job, index, text)
+    for num_stripped in (0, len(content) - len(content.lstrip())):
+        kept = content[num_stripped:].rstrip()
+        if kept and text.startswith(kept, start) and start <= char_index <= start + len(kept):
+            return char_index - start + num_stripped
+    return None
+
+
 def _content_start(job: RenderJob, index: int, text: str) -> int:
     message = job.messages[index]
     other = "\ue000" + str(message.get("content") or "")

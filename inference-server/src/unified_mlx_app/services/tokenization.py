@@ -7,6 +7,7 @@ from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.services.chat_template import ChatTemplates
 from unified_mlx_app.services.generation import ChatPrompt
 from unified_mlx_app.services.prompt_limits import check_token_ids
+from unified_mlx_app.services.prompt_rules import PromptRules
 from unified_mlx_app.services.tokenizers import INLINE_CHARACTERS, LoadedTokenizer, Tokenizers
 from unified_mlx_app.types import JSON
 
@@ -23,10 +24,11 @@ class Tokenized:
 class TokenizationService:
     """Answers from the tokenizers alone: the engine is not asked, and no weights are loaded."""
 
-    def __init__(self, *, registry: ModelRegistry, tokenizers: Tokenizers, templates: ChatTemplates) -> None:
+    def __init__(self, *, registry: ModelRegistry, tokenizers: Tokenizers, templates: ChatTemplates, rules: PromptRules) -> None:
         self._registry = registry
         self._tokenizers = tokenizers
         self._templates = templates
+        self._rules = rules
 
     async def tokenize_text(self, model: str | None, text: str, *, add_special_tokens: bool, with_strings: bool) -> Tokenized:
         """Raises ModelNotFoundError, and InvalidRequestError for what is no text."""
@@ -51,8 +53,9 @@ class TokenizationService:
         """
         resolved = await self._registry.resolve(model)
         tokenizer = await self._tokenizers.get(resolved.spec)
+        ruled = await self._rules.apply(prompt.messages, self._rules.rules_for(resolved.config))
         rendered = await self._templates.render(
-            resolved.spec, prompt.messages, tools=tools, template_kwargs=prompt.template_kwargs, is_prompt=is_prompt
+            resolved.spec, ruled.messages, tools=tools, template_kwargs=prompt.template_kwargs, is_prompt=is_prompt
         )
         limit = resolved.spec.max_context_tokens or tokenizer.max_context_tokens
         return _tokenized(rendered.token_ids, limit, tokenizer, with_strings=with_strings)

@@ -97,6 +97,12 @@ class LoadedTokenizer:
         """Where in a rendered chat the text of a token begins; None when there is no such token."""
         return await _off_loop(text, self._char_of_token, text, token_index)
 
+    async def chars_of_tokens(
+        self, text: str, spans: Sequence[tuple[int, int]], *, add_special_tokens: bool
+    ) -> list[tuple[int, int]]:
+        """Where in `text` half-open spans of its tokens lie, with the blanks before them and the whole of shared characters."""
+        return await _off_loop(text, self._chars_of_tokens, text, spans, add_special_tokens=add_special_tokens)
+
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return self._encoding(text, add_special_tokens=add_special_tokens).ids
 
@@ -112,6 +118,15 @@ class LoadedTokenizer:
         encoding = self._encoding(text, add_special_tokens=False)
         chars = encoding.token_to_chars(token_index) if 0 <= token_index < len(encoding) else None
         return chars[0] if chars else None
+
+    def _chars_of_tokens(self, text: str, spans: Sequence[tuple[int, int]], *, add_special_tokens: bool) -> list[tuple[int, int]]:
+        offsets = self._encoding(text, add_special_tokens=add_special_tokens).offsets
+        found: list[tuple[int, int]] = []
+        for start, end in spans:
+            before = offsets[start - 1][1] if start > 0 else 0
+            first = min(before, offsets[start][0]) if start < len(offsets) else before
+            found.append((first, max([first, *(stop for _, stop in offsets[start:end])])))
+        return found
 
     def decode(self, token_ids: list[int]) -> str:
         """Text of the tokens, control tokens included."""

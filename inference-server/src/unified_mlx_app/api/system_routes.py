@@ -1,0 +1,38 @@
+"""`/admin/system` and `/admin/requests`: what the machine and the engine do, for dashboards."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from unified_mlx_app.api.deps import ServicesDep
+from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.system_schemas import (
+    RunningRequestBody,
+    RunningRequestList,
+    SystemMetricsBody,
+    system_metrics_body,
+)
+
+router = APIRouter(prefix="/admin", tags=["Admin: system"])
+
+
+@router.get("/system/metrics", summary="Fifteen minutes of figures", responses=documented_errors())
+async def get_system_metrics(
+    services: ServicesDep,
+    since: Annotated[
+        float | None, Query(ge=0, description="Only what came after; the last of `times` that a client has.")
+    ] = None,
+) -> SystemMetricsBody:
+    """Machine, process, accelerator and serving, a sample a second in columns, with events for the time axis.
+
+    What no sensor tells is null, and `accelerator.reason` says why.
+    """
+    return system_metrics_body(services.system.history(since))
+
+
+@router.get("/requests", summary="Requests that run or wait", responses=documented_errors())
+async def list_requests(services: ServicesDep) -> RunningRequestList:
+    """The oldest first. `POST /v1/requests/{id}/cancel` ends one."""
+    running = services.engine.running_requests()
+    return RunningRequestList(object="list", requests=[RunningRequestBody(**asdict(request)) for request in running])
