@@ -32,7 +32,9 @@ from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.lifecycle import Lifecycle
 from mlx_hub.services.machines import store_id
 from mlx_hub.services.promotions import Promotions
+from mlx_hub.services.storage_usage import StorageUsage
 from mlx_hub.services.system import SystemProbe
+from mlx_hub.services.system_metrics import SystemMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -64,14 +66,19 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> Fas
         core = CoreProcesses()
         store = await asyncio.to_thread(store_id, settings.data_dir)
         events = EventFeed(readers, lifecycle, SystemProbe(settings.data_dir, machine_id=settings.machine_id), metrics)
-        services = Services(settings, store, sessions, readers, promotions, hub, metrics, lifecycle, core, events, inference)
+        system, storage = SystemMetrics(readers, data_dir=settings.data_dir), StorageUsage(settings)
+        services = Services(
+            settings, store, sessions, readers, promotions, hub, metrics, lifecycle, core, events, inference, system, storage
+        )
         try:
+            system.start()
             await sweep(DatasetContext(settings, sessions, readers, core))
             async with events.running():
                 with lifecycle.following_signals():
                     log.info("server_started", version=VERSION)
                     yield {"services": services}
         finally:
+            await system.close()
             await core.close()
             await hub.close()
             await inference.close()

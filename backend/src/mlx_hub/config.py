@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "host.docker.internal"})
+"""Names of this machine. The last is what containers call it; nobody can have a name under `.internal` in the DNS."""
+
 
 def parse_bytes(value: object) -> int:
     """Bytes from an int or a human size such as "50GB" or "512 MiB". Raises ValueError."""
@@ -59,6 +62,8 @@ class Settings(BaseSettings):
     worker_stall_seconds: float = Field(
         600.0, gt=0, description="A trainer that neither steps nor says that it is alive for so long is started again."
     )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address at which the worker serves its /metrics.")
+    worker_metrics_port: int = Field(8003, ge=0, le=65535, description="Port of the worker's /metrics.")
     inference_url: str = Field("http://localhost:8080", description="Where the inference server answers.")
     inference_api_key: SecretStr | None = Field(
         None, validation_alias="MLX_API_KEY", description="The key that the inference server asks for, if it does."

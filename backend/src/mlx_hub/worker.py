@@ -9,19 +9,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import NoReturn
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.engine import URL
 
-from mlx_hub.config import Settings, read_settings
+from mlx_hub.config import LOCAL_HOSTS, Settings, read_settings
 from mlx_hub.db import async_url, is_away, upgrade
 from mlx_hub.errors import InUseError, UpstreamError
 from mlx_hub.models.job import Machine
 from mlx_hub.observability.logs import configure_logs
+from mlx_hub.observability.metrics_server import serving_metrics
 from mlx_hub.services.dispatch import PLACES, Dispatcher
 from mlx_hub.services.download_run import DownloadContext, run_download
 from mlx_hub.services.machines import (
@@ -106,7 +109,8 @@ async def _work(settings: Settings, url: URL, machine_id: str) -> None:
         )
         dispatcher = Dispatcher(context, workflows, lease_seconds=settings.lease_seconds)
         try:
-            await _work_as(context, machine, dispatcher, workflows)
+            with _showing_metrics(context):
+                await _work_as(context, machine, dispatcher, workflows)
         finally:
             await workflows.stop()
             await _end_lease(context, machine)
@@ -116,7 +120,9 @@ async def _work_as(context: WorkerContext, machine: Machine, dispatcher: Dispatc
     """Everything that goes on until the worker is stopped."""
     renewal_seconds = context.settings.lease_seconds / RENEWALS_PER_LEASE
     async with asyncio.TaskGroup() as loops:
-        loops.create_task(_keep_doing(Chore("lease", renewal_seconds, lambda: _renew(context, machine), renewal_seconds)))
+        failures = context.metrics.chore_failures
+        lease = Chore("lease", renewal_seconds, lambda: _renew(context, machine), renewal_seconds)
+        loops.create_task(_keep_doing(lease, failures))
         await _when_database_is_there(lambda: workflows.start(dispatcher.queues))
         _announce(context, machine)
         own = [
@@ -124,7 +130,7 @@ async def _work_as(context: WorkerContext, machine: Machine, dispatcher: Dispatc
             Chore("stranded", renewal_seconds, dispatcher.mark_stranded),
         ]
         for chore in [*own, *chores(context, workflows)]:
-            loops.create_task(_keep_doing(chore))
+            loops.create_task(_keep_doing(chore, failures))
         loops.create_task(Mirror(context).run())
 
 
@@ -149,7 +155,8 @@ def _checked(context: WorkerContext, kind: str, work: Work) -> Work:
     """The same work, which raises when it returns and its row still waits for it: that would wait for ever."""
 
     async def run(row_id: UUID, attempt: int) -> None:
-        await work(row_id, attempt)
+        with context.metrics.working(kind):
+            await work(row_id, attempt)
         async with context.readers.begin() as session:
             if await is_active(session, WorkKey(kind, row_id, attempt)):
                 raise RuntimeError(f"the {kind} returned without bringing its row to an end")
@@ -205,8 +212,9 @@ async def _when_database_is_there(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(_AWAY_SECONDS)
 
 
-async def _keep_doing(chore: Chore) -> None:
+async def _keep_doing(chore: Chore, failures: Counter) -> None:
     """Nothing that goes wrong in one ends the worker, or the other loops."""
+    failed = failures.labels(chore.name)
     num_failures = 0
     while True:
         try:
@@ -214,12 +222,29 @@ async def _keep_doing(chore: Chore) -> None:
             num_failures = 0
         except Exception as error:
             num_failures += 1
+            failed.inc()
             is_expected = is_away(error) or isinstance(error, UpstreamError)
             log.warning(
                 "chore_failed", chore=chore.name, reason=str(error).splitlines()[:1], exc_info=None if is_expected else error
             )
         retry_seconds = min(chore.first_retry_seconds * 2 ** min(num_failures - 1, 10), _MAX_RETRY_SECONDS)
         await asyncio.sleep(retry_seconds if num_failures else chore.seconds)
+
+
+@contextmanager
+def _showing_metrics(context: WorkerContext) -> Generator[None]:
+    """Work does not wait for a port that another process has."""
+    settings = context.settings
+    host, port = settings.worker_metrics_host, settings.worker_metrics_port
+    with ExitStack() as stack:
+        try:
+            hosts = LOCAL_HOSTS | {host, *settings.allowed_hosts}
+            address = stack.enter_context(serving_metrics(host, port, context.metrics.render, hosts=hosts))
+        except OSError as error:
+            log.warning("metrics_not_served", host=host, port=port, reason=error.strerror)
+        else:
+            sys.stdout.write(f"{'Metrics':14} {address}\n")
+        yield
 
 
 def _announce(context: WorkerContext, machine: Machine) -> None:

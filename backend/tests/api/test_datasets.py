@@ -91,7 +91,7 @@ def test_rows_are_paged_with_their_lines_and_problems(backend: RunningBackend) -
     assert (page["total"], len(page["items"])) == (51, 10)
     bad, good = page["items"][:2]
     assert (bad["line"], bad["row"], bad["start"], bad["problem"]["code"]) == (23, None, "not json", "invalid_json")
-    assert good == {"line": 24, "num_bytes": 19, "row": {"text": "row 20"}, "start": None, "problem": None}
+    assert good == {"row_number": 22, "line": 24, "num_bytes": 19, "row": {"text": "row 20"}, "start": None, "problem": None}
     assert [item["row"] for item in last["items"]] == [{"text": "row 49"}]
     assert beyond["items"] == []
 

@@ -230,3 +230,27 @@ def test_the_token_is_in_no_answer_and_no_log(backend: RunningBackend, hub: Hub)
     assert {seen.authorization for seen in hub.requests} == {"Bearer hf_not_accepted"}
     assert "hf_not_accepted" not in json.dumps(answers) + backend.log()
     assert TOKEN not in backend.log()
+
+
+def test_models_are_filtered_by_quantisation_size_and_fit(backend: RunningBackend, hub: Hub) -> None:
+    tiny: dict[str, Any] = {"parameters": {"BF16": 1000}, "total": 1000}
+    vast: dict[str, Any] = {"parameters": {"U32": 10**13}, "total": 10**13}
+    for number in range(120):
+        hub.repos[f"filtered/plain-{number}"] = Repo({}, tags=["mlx"], extra={"safetensors": tiny})
+    for number in range(3):
+        hub.repos[f"filtered/packed-{number}-8bit"] = Repo({}, tags=["mlx", "8-bit"], extra={"safetensors": vast})
+    hub.repos["filtered/silent-8bit"] = Repo({}, tags=["mlx"])
+
+    def found(**query: object) -> dict[str, Any]:
+        answer = backend.get(f"{API}/discover/search", params={"query": "filtered", **query})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert len(names(found(quantization="8-bit"))) == 4
+    assert set(names(found(min_bytes=10**12))) == {f"packed-{number}-8bit" for number in range(3)}
+    assert names(found(quantization="8-bit", fits=True)) == []
+    pages = [found(fits=True, max_bytes=2000, page=page, page_size=50) for page in (1, 2, 3, 4)]
+    assert [len(page["items"]) for page in pages] == [50, 50, 20, 0]
+    assert [page["has_more"] for page in pages] == [True, True, False, False]
+    assert len({name for page in pages for name in names(page)}) == 120
+    assert backend.get(f"{API}/discover/search", params={"quantization": "four"}).status_code == 422

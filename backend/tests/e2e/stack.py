@@ -94,17 +94,20 @@ class Platform:
 
 @contextmanager
 def run_platform(home: Path, database_url: str, hub: Hub, **variables: str) -> Iterator[Platform]:
-    """Everything running and ready, with `REPO_ID` on the hub; `variables` are the backend's and the worker's."""
+    """Everything running and ready on one database, with `REPO_ID` on the hub; `variables` are those of all three."""
     files = {
         path.name: path.read_bytes() for path in DEMO_MODEL.iterdir() if path.suffix != ".md" and path.name != "evaluation.json"
     }
     hub.repos[REPO_ID] = Repo(files, tags=["mlx", "text-generation"])
     with ExitStack() as running:
-        inference = running.enter_context(run_inference_server(home / "inference", MODEL_CACHE_DIR=str(home / "cache")))
+        cache_dir = str(home / "cache")
+        inference = running.enter_context(
+            run_inference_server(home / "inference", DATABASE_URL=database_url, **{"MODEL_CACHE_DIR": cache_dir, **variables})
+        )
         own = {
             "MLX_HUB_INFERENCE_URL": inference.base_url,
             "HF_ENDPOINT": hub.endpoint,
-            "MODEL_CACHE_DIR": str(home / "cache"),
+            "MODEL_CACHE_DIR": cache_dir,
             "MLX_HUB_DATA_DIR": str(home / "data"),
             **variables,
         }

@@ -64,14 +64,16 @@ async def create_dataset(
 
     Each line is a JSON object: `messages` with perhaps `tools`, `prompt` and `completion`, or `text`. A file that ends in
     .txt, .text or .md becomes one row of `text` for each paragraph, that is for the lines between blank lines; a JSON array
-    (up to 64 MiB) one row for each element. Lines that cannot be used are reported and passed over in training; a file
-    without any usable line is refused with the first reasons. 409 when the name is taken, 507 when the disk is full.
+    (up to 64 MiB) one row for each element; a table (.csv or .tsv, with a header line) one for each record.
+
+    Lines that cannot be used are reported and passed over in training; a file without any usable line is refused with the
+    first reasons. 409 when the name is taken, 507 when the disk is full.
     """
     dataset_id = uuid4()
     async with staged(context, dataset_id):
         form, received = await unless_server_stops(services.lifecycle, _receive(request, context, dataset_id))
         body = _create_body(form)
-        fingerprint = "\n".join((received.sha256, body.name, body.description))
+        fingerprint = f"{received.sha256}\n{body.model_dump_json()}"
         keyed = keyed_request(request, idempotency_key, fingerprint.encode())
         return await unless_client_leaves(request, store_upload(context, received, body, keyed))
 
@@ -108,7 +110,7 @@ def _create_body(form: Form) -> DatasetCreate:
         raise InvalidInputError(f"The form has unknown fields: {', '.join(sorted(unknown))}.", field=min(unknown))
     name = form.fields.get("name") or default_name(form.file_name or "")
     try:
-        return DatasetCreate(name=name, description=form.fields.get("description", ""))
+        return DatasetCreate(**{**form.fields, "name": name})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         field = str(found["loc"][0])
@@ -168,7 +170,7 @@ async def verify_dataset(dataset_id: UUID, request: Request, context: ContextDep
 async def list_rows(dataset_id: UUID, context: ContextDep, page: PageDep) -> Page[RowPublic]:
     """In the order of the file, each with its line and what is wrong with it."""
     found = await dataset_views.list_rows(context, dataset_id, page)
-    items = [RowPublic.from_shown(row) for row in found.items]
+    items = [RowPublic.from_shown(row, number) for number, row in enumerate(found.items, page.offset + 1)]
     return Page(items=items, total=found.total, page=found.page, page_size=found.page_size)
 
 

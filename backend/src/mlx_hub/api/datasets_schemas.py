@@ -19,9 +19,17 @@ UPLOAD_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "JSONL, a JSON array, or plain text."},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JSONL, a JSON array, a table, or plain text.",
+                        },
                         "name": {"type": "string", "maxLength": 200, "description": "By default that of the file."},
                         "description": {"type": "string", "maxLength": 10_000},
+                        **{
+                            f"{part}_column": {"type": "string", "description": f"Of a table: the column that is the {part}."}
+                            for part in ("prompt", "completion", "system", "text")
+                        },
                     },
                 }
             }
@@ -66,6 +74,7 @@ class ProblemPublic(BaseModel):
 class RowPublic(BaseModel):
     """One row as it stands in the file."""
 
+    row_number: int = Field(description="From 1; blank lines do not count.")
     line: int = Field(description="From 1; blank lines count.")
     num_bytes: int
     row: dict[str, Any] | None = Field(description="Null when the line is no JSON object, or too long to be shown.")
@@ -73,11 +82,11 @@ class RowPublic(BaseModel):
     problem: ProblemPublic | None
 
     @classmethod
-    def from_shown(cls, shown: ShownRow) -> "RowPublic":
+    def from_shown(cls, shown: ShownRow, row_number: int) -> "RowPublic":
         raw = shown.raw
         start = None if shown.row is not None else raw.start.decode(errors="replace").rstrip("\r\n")
         problem = ProblemPublic.from_problem(shown.problem) if shown.problem else None
-        return cls(line=raw.line, num_bytes=raw.num_bytes, row=shown.row, start=start, problem=problem)
+        return cls(row_number=row_number, line=raw.line, num_bytes=raw.num_bytes, row=shown.row, start=start, problem=problem)
 
 
 class VerificationPublic(BaseModel):

@@ -20,6 +20,8 @@ from mlx_hub.services.idempotency import KeyedRequest
 from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.lifecycle import Lifecycle
 from mlx_hub.services.promotions import Promotions
+from mlx_hub.services.storage_usage import StorageUsage
+from mlx_hub.services.system_metrics import SystemMetrics
 
 _MAX_PAGE = 1_000_000
 _MAX_PAGE_SIZE = 100
@@ -40,6 +42,8 @@ class Services:
     core: CoreProcesses
     events: EventFeed
     inference: InferenceClient
+    system: SystemMetrics
+    storage: StorageUsage
 
 
 class LifespanState(TypedDict):

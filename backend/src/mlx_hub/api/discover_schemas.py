@@ -42,6 +42,15 @@ class HubPage(Page[HubModelPublic]):
     has_more: bool
 
 
+class ModelCardPublic(BaseModel):
+    """Markdown; `is_truncated` when only the first 512 KiB are told."""
+
+    repo_id: str
+    commit: str
+    text: str
+    is_truncated: bool
+
+
 class HubFilePublic(BaseModel):
     """`is_downloaded` is false for code, pickles and other formats, which are never fetched."""
 

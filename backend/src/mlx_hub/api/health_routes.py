@@ -1,6 +1,7 @@
 """Health for people, supervisors and Prometheus."""
 
 import asyncio
+import time
 from importlib.metadata import version
 from typing import Literal
 
@@ -21,10 +22,13 @@ from mlx_hub.services.health import (
     count_rows,
     read_platform,
 )
+from mlx_hub.services.system_gauges import render_gauges
 
 router = APIRouter(tags=["Health"])
 
 VERSION = version("mlx-hub")
+_NEW_SECONDS = 5.0
+"""What was sampled longer ago says nothing of now."""
 
 
 class Health(BaseModel):
@@ -98,4 +102,5 @@ async def get_metrics(services: ServicesDep) -> Response:
     """Text format 0.0.4."""
     services.metrics.show_rows(await count_rows(services.readers))
     services.metrics.show_platform(await read_platform(services.readers, services.settings))
-    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
+    system = render_gauges(services.system.history(time.time() - _NEW_SECONDS))
+    return Response(services.metrics.render() + system, media_type=CONTENT_TYPE)

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_hub.api.error_handlers import problem_response
+from mlx_hub.config import LOCAL_HOSTS
 from mlx_hub.errors import ForbiddenError, HubError, ShuttingDownError
 from mlx_hub.observability.metrics import Metrics
 from mlx_hub.services.lifecycle import Lifecycle
@@ -18,7 +19,6 @@ log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"})
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 _SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -103,7 +103,7 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], cors_origins: tuple[str, ...]) -> None:
         self._app = app
-        self._hosts = _LOOPBACK_HOSTS | frozenset(hosts)
+        self._hosts = LOCAL_HOSTS | frozenset(hosts)
         self._origins = frozenset(cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,11 +1,13 @@
 """`/models`: the registry of models, their versions and aliases."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, ServicesDep, SessionDep
+from mlx_hub.api.models_schemas import ModelDependentsPublic
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.models.base import Line, Page, Prose
 from mlx_hub.models.registered_model import (
@@ -20,6 +22,7 @@ from mlx_hub.models.registered_model import (
 )
 from mlx_hub.services import aliases, registry, versions
 from mlx_hub.services.idempotency import answer_once
+from mlx_hub.services.model_dependents import find_dependents
 from mlx_hub.services.model_removal import remove_model
 
 router = APIRouter(prefix="/models", tags=["Models"])
@@ -64,6 +67,14 @@ async def update_model(model_id: UUID, body: RegisteredModelUpdate, session: Ses
 async def delete_model(model_id: UUID, services: ServicesDep) -> None:
     """409 while a job, a task, a download or another model needs it; the message says which."""
     await remove_model(services.sessions, services.settings, services.promotions, model_id)
+
+
+@router.get("/{model_id}/dependents", summary="What depends on a model", responses=documented_errors(404))
+async def get_model_dependents(model_id: UUID, session: SessionDep, services: ServicesDep) -> ModelDependentsPublic:
+    """What deleting it would mean: bytes, versions, names no longer served, jobs, and what needs it now."""
+    model = await registry.get_row(session, model_id)
+    found = await find_dependents(session, model, data_dir=services.settings.data_dir)
+    return ModelDependentsPublic(**asdict(found), can_delete=not found.blockers)
 
 
 @router.get("/{model_id}/versions", summary="Versions of a model", responses=documented_errors(404))

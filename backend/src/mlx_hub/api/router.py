@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from mlx_hub.api import (
+    dataset_changes_routes,
     datasets_routes,
     discover_routes,
     downloads_routes,
@@ -24,6 +25,7 @@ def all_routes() -> APIRouter:
     for module in (
         models_routes,
         datasets_routes,
+        dataset_changes_routes,
         discover_routes,
         downloads_routes,
         tasks_routes,

@@ -2,14 +2,16 @@
 
 import asyncio
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from mlx_hub.api.deps import ServicesDep, SessionDep
 from mlx_hub.api.downloads_schemas import CacheUsagePublic
 from mlx_hub.api.health_routes import VERSION
 from mlx_hub.api.problems import documented_errors
-from mlx_hub.api.system_schemas import HostPublic, InferencePublic, MachinePublic, MlflowPublic, SystemPublic
+from mlx_hub.api.system_metrics_schemas import SystemMetricsPublic, system_metrics_public
+from mlx_hub.api.system_schemas import HostPublic, InferencePublic, MachinePublic, MlflowPublic, StoragePublic, SystemPublic
 from mlx_hub.services import model_cache
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.system import (
@@ -44,6 +46,27 @@ async def get_system(services: ServicesDep, session: SessionDep) -> SystemPublic
         mlflow=MlflowPublic(**asdict(await read_mlflow_state(session, settings))),
         inference=InferencePublic(**asdict(inference)),
     )
+
+
+@router.get("/metrics", summary="Fifteen minutes of figures", responses=documented_errors())
+async def get_system_metrics(
+    services: ServicesDep,
+    since: Annotated[
+        float | None, Query(ge=0, description="Only what came after; the last of `times` that a client has.")
+    ] = None,
+) -> SystemMetricsPublic:
+    """Machine, process, accelerator and training, a sample a second in columns, with events for the time axis.
+
+    What no sensor tells is null, and `accelerator.reason` says why.
+    """
+    return system_metrics_public(services.system.history(since))
+
+
+@router.get("/storage", summary="What lies on the disk", responses=documented_errors())
+async def get_storage(services: ServicesDep) -> StoragePublic:
+    """Bytes and files of each folder. Files are counted in the background of the request, at most every half minute."""
+    found = await services.storage.read()
+    return StoragePublic(**asdict(found))
 
 
 async def _read_host(probe: SystemProbe) -> SystemReading:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from mlx_hub.api.downloads_schemas import CacheUsagePublic
+from mlx_hub.services.storage_usage import FolderName
 
 
 class HostPublic(BaseModel):
@@ -36,12 +37,29 @@ class MlflowPublic(BaseModel):
     """How far MLflow follows; training never waits for it."""
 
     uri: str
+    ui_url: str | None = Field(description="Of its pages, a run's at `/#/runs/RUN_ID`; null for a store without a server.")
     num_pending_rows: int
     num_set_aside_rows: int = Field(description="What MLflow refused; the worker's log says why.")
     seconds_behind: float = Field(description="Age of the oldest thing that MLflow does not know yet.")
     told_at: datetime | None
     error: str | None = Field(description="Why it does not follow; null while it does.")
     error_at: datetime | None
+
+
+class FolderUsagePublic(BaseModel):
+    name: FolderName
+    num_bytes: int = Field(description="As the disk holds them.")
+    num_files: int
+
+
+class StoragePublic(BaseModel):
+    """What lies where, measured within the last half minute."""
+
+    folders: list[FolderUsagePublic]
+    disk_total_bytes: int | None = Field(description="Of the disk that holds the data folder.")
+    disk_free_bytes: int | None
+    measured_at: datetime
+    is_complete: bool = Field(description="False when the time was up before all files were counted.")
 
 
 class InferencePublic(BaseModel):

@@ -40,21 +40,34 @@ class Dataset(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
 
 
+_Column = Annotated[Prose, pydantic.Field(min_length=1, max_length=200)]
+
+
 class DatasetCreate(WireModel):
-    """What a client says of a dataset beside its file."""
+    """What a client says of a dataset beside its file.
+
+    Of a table also which columns are what; by default those with usual names, such as prompt and completion.
+    """
 
     name: Name = pydantic.Field(description="Unique; what the dataset is called everywhere.")
     description: Annotated[Prose, pydantic.Field(max_length=10_000)] = ""
+    prompt_column: _Column | None = None
+    completion_column: _Column | None = None
+    system_column: _Column | None = None
+    text_column: _Column | None = None
 
 
 class DatasetSource(BaseModel):
-    """Where a dataset came from: an upload of a kind (jsonl, json_array, text), or the split of another dataset."""
+    """Where a dataset came from: an upload of a kind (jsonl, json_array, csv, text), or another dataset.
+
+    Of another one it is a part (split), or what a change made of it (edit, convert, deduplicate).
+    """
 
     kind: str
     file_name: str | None = None
     num_bytes: int | None = pydantic.Field(default=None, description="Of the file as it was uploaded.")
     sha256: str | None = pydantic.Field(default=None, description="Of the file as it was uploaded.")
-    dataset_id: UUID | None = pydantic.Field(default=None, description="The dataset that was split.")
+    dataset_id: UUID | None = pydantic.Field(default=None, description="The dataset that it was made from.")
     validation_share: float | None = None
     seed: int | None = None
 

@@ -105,6 +105,16 @@ class ModelVersion(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_column=time_column())
 
 
+class VersionSample(BaseModel):
+    """One question of rows that were not trained on: the expected answer, the base model's, and the adapter's."""
+
+    line: int
+    prompt: str
+    expected: str
+    base: str
+    adapter: str
+
+
 class ModelVersionPublic(BaseModel):
     """A version with its lineage: what it was trained from, on what, how, and with which result."""
 
@@ -121,8 +131,9 @@ class ModelVersionPublic(BaseModel):
     seed: int | None
     code_version: str | None
     mlflow_run_id: str | None
+    job_id: UUID | None = pydantic.Field(description="The training job whose newest result it is.")
     metrics: dict[str, Any]
-    samples: list[dict[str, Any]]
+    samples: list[VersionSample]
     created_at: datetime
 
 

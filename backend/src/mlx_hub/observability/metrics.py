@@ -20,11 +20,13 @@ class RowCount:
 
 @dataclass(frozen=True, slots=True)
 class PlatformCount:
-    """How many workers are alive, and how far MLflow is behind."""
+    """How many workers are alive, how far MLflow is behind, and how training jobs fare."""
 
     num_machines_alive: int
     num_mlflow_rows: int
     mlflow_seconds_behind: float
+    job_silence_seconds: float
+    """Of the running training job that was heard of longest ago; 0 when none runs."""
 
 
 class Metrics:
@@ -53,6 +55,9 @@ class Metrics:
         self._mlflow_behind = Gauge(
             "mlx_hub_mlflow_behind_seconds", "Age of the oldest thing that MLflow does not know.", registry=self._registry
         )
+        self._job_silence = Gauge(
+            "mlx_hub_job_silence_seconds", "Longest time without a sign of a running training job.", registry=self._registry
+        )
 
     def show_rows(self, counts: Iterable[RowCount] | None) -> None:
         """Sets what the next scrape shows of the database; None when that did not answer."""
@@ -67,6 +72,7 @@ class Metrics:
             self._machines.set(count.num_machines_alive)
             self._mlflow_rows.set(count.num_mlflow_rows)
             self._mlflow_behind.set(count.mlflow_seconds_behind)
+            self._job_silence.set(count.job_silence_seconds)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

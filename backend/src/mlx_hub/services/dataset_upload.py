@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from uuid import UUID
 
+from mlx_hub.core.dataset_csv import CSVColumns, convert_csv
 from mlx_hub.core.dataset_source import convert_array, convert_text
 from mlx_hub.errors import InvalidInputError, TooLargeError
 from mlx_hub.models.dataset import DatasetCreate, DatasetPublic, DatasetSource
@@ -22,6 +23,7 @@ SOURCE = "source"
 _HEAD_BYTES = 512
 _WRITE_BYTES = 2**20
 _TEXT_SUFFIXES = frozenset({".txt", ".text", ".md"})
+_TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -102,8 +104,9 @@ def _check_head(head: bytes) -> None:
 
 
 def _kind(file_name: str, head: bytes) -> str:
-    if PurePosixPath(file_name).suffix.lower() in _TEXT_SUFFIXES:
-        return "text"
+    suffix = PurePosixPath(file_name).suffix.lower()
+    if suffix in _TEXT_SUFFIXES or suffix in _TABLE_SUFFIXES:
+        return "text" if suffix in _TEXT_SUFFIXES else "csv"
     return "json_array" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[" else "jsonl"
 
 
@@ -118,18 +121,24 @@ async def store_upload(
     context: DatasetContext, received: Received, body: DatasetCreate, request: KeyedRequest | None
 ) -> DatasetPublic:
     """The dataset that the file became. Raises InvalidInputError when no row is usable, ConflictError for a taken name."""
-    await _make_jsonl(context, received)
+    await _make_jsonl(context, received, body)
     source = DatasetSource(kind=received.kind, file_name=received.file_name, num_bytes=received.num_bytes, sha256=received.sha256)
     return await scan_and_store(context, NewDataset(received.dataset_id, body.name, body.description, source), request)
 
 
-async def _make_jsonl(context: DatasetContext, received: Received) -> None:
+async def _make_jsonl(context: DatasetContext, received: Received, body: DatasetCreate) -> None:
     source = context.folder.staged(received.dataset_id, SOURCE)
     rows = context.folder.staged(received.dataset_id, ROWS)
     if received.kind == "jsonl":
         await asyncio.to_thread(source.rename, rows)
         return
     await asyncio.to_thread(context.folder.check_room, 2 * received.num_bytes)
-    convert = convert_text if received.kind == "text" else convert_array
-    await run_heavy(context, convert, str(source), str(rows), context.settings.max_rows)
+    if received.kind == "csv":
+        columns = CSVColumns(
+            prompt=body.prompt_column, completion=body.completion_column, system=body.system_column, text=body.text_column
+        )
+        await run_heavy(context, convert_csv, str(source), str(rows), columns, context.settings.max_rows)
+    else:
+        convert = convert_text if received.kind == "text" else convert_array
+        await run_heavy(context, convert, str(source), str(rows), context.settings.max_rows)
     await asyncio.to_thread(source.unlink)

@@ -10,15 +10,13 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.core.file_digest import digest_file
-from mlx_hub.errors import InUseError, NotFoundError
+from mlx_hub.errors import NotFoundError
 from mlx_hub.models.base import Page, PageRequest
 from mlx_hub.models.dataset import Dataset, DatasetPublic
-from mlx_hub.models.job import JobStatus, Task, TrainingJob
 from mlx_hub.services.dataset_context import DatasetContext
+from mlx_hub.services.dataset_dependents import check_unused
 from mlx_hub.services.dataset_store import run_heavy, staged
 from mlx_hub.services.events import publish
-
-_ACTIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +62,10 @@ async def delete_dataset(context: DatasetContext, dataset_id: UUID) -> None:
     """Row and files. Raises NotFoundError, and InUseError while queued or running work needs it."""
     async with staged(context, dataset_id), context.sessions.begin() as session:
         row = await get_row(session, dataset_id, is_locked=True)
-        await _check_unused(session, row)
+        await check_unused(session, row)
         await session.delete(row)
         await session.flush()
         await publish(session, "dataset", dataset_id, {"id": str(dataset_id), "name": row.name, "is_deleted": True})
-
-
-async def _check_unused(session: AsyncSession, row: Dataset) -> None:
-    jobs = select(TrainingJob.name).where(col(TrainingJob.dataset_id) == row.id, col(TrainingJob.status).in_(_ACTIVE))
-    users = [f"job {name!r}" for name in (await session.exec(jobs.order_by(col(TrainingJob.created_at)))).all()]
-    tasks = (await session.exec(select(Task).where(col(Task.status).in_(_ACTIVE)))).all()
-    users += [f"{task.kind} task {task.id}" for task in tasks if task.arguments.get("dataset_id") == str(row.id)]
-    if users:
-        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
-        raise InUseError(f"{row.name!r} is needed by {', '.join(users[:5])}{more}; cancel that or wait for its end.")
 
 
 async def verify_dataset(context: DatasetContext, dataset_id: UUID) -> Verification:

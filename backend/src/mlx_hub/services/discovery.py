@@ -10,7 +10,7 @@ import psutil
 from mlx_hub.errors import GatedModelError, NotFoundError, UpstreamError
 from mlx_hub.services import hub_facts
 from mlx_hub.services.download_plan import is_allowed
-from mlx_hub.services.hub_client import HubClient, check_repo_id, commit_of
+from mlx_hub.services.hub_client import HubClient, HubPage, check_repo_id, commit_of
 from mlx_hub.services.hub_facts import Fit, Quantization, as_dict, as_int, text_list
 
 _EXPAND = (
@@ -23,6 +23,11 @@ _EXPAND = (
     "safetensors",
     "tags",
 )
+
+
+MAX_SCANNED_PAGES = 10
+"""Of the hub, looked through for models that pass a filter."""
+_SCANNED_PAGE_SIZE = 100
 
 
 class Sort(StrEnum):
@@ -63,6 +68,29 @@ class FoundModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """What the hub cannot be asked for: a model passes when it is known to be so. `fits` also takes what fits tightly."""
+
+    quantization: str | None = None
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+    fits: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return self == ModelFilter()
+
+    def wants(self, model: FoundModel) -> bool:
+        label = model.quantization.label if model.quantization else "none"
+        if self.quantization not in (None, label) or (self.fits and model.fits not in (Fit.YES, Fit.TIGHT)):
+            return False
+        if self.min_bytes is None and self.max_bytes is None:
+            return True
+        num_bytes = model.weight_bytes
+        return num_bytes is not None and (self.min_bytes or 0) <= num_bytes <= (self.max_bytes or num_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPage:
     items: list[FoundModel]
     has_more: bool
@@ -97,24 +125,46 @@ class ModelDetails:
 
 async def search(hub: HubClient, *, query: str, mlx_only: bool, sort: Sort, page: int, page_size: int) -> FoundPage:
     """Page `page`, counted from 1. The hub pages by cursor, so the pages before it are asked for as well, or remembered."""
+    found = await hub.get_page("/api/models", _parameters(query, mlx_only=mlx_only, sort=sort, limit=page_size))
+    for _ in range(page - 1):
+        if found.next_url is None:
+            return FoundPage([], has_more=False)
+        found = await hub.get_page(found.next_url)
+    return FoundPage(_models_of(found), has_more=found.next_url is not None)
+
+
+async def search_filtered(
+    hub: HubClient, wanted: ModelFilter, *, query: str, mlx_only: bool, sort: Sort, page: int, page_size: int
+) -> FoundPage:
+    """As `search`, of the models that pass. Looks through the first `MAX_SCANNED_PAGES` of the hub's pages and no further."""
+    passed: list[FoundModel] = []
+    found = await hub.get_page("/api/models", _parameters(query, mlx_only=mlx_only, sort=sort, limit=_SCANNED_PAGE_SIZE))
+    for number in range(1, MAX_SCANNED_PAGES + 1):
+        passed += [model for model in _models_of(found) if wanted.wants(model)]
+        if len(passed) > page * page_size or found.next_url is None or number == MAX_SCANNED_PAGES:
+            break
+        found = await hub.get_page(found.next_url)
+    items = passed[(page - 1) * page_size : page * page_size]
+    return FoundPage(items, has_more=len(passed) > page * page_size)
+
+
+def _parameters(query: str, *, mlx_only: bool, sort: Sort, limit: int) -> dict[str, str | tuple[str, ...]]:
     parameters: dict[str, str | tuple[str, ...]] = {
         "sort": _HUB_KEYS[sort],
         "direction": "-1",
-        "limit": str(page_size),
+        "limit": str(limit),
         "expand": _EXPAND,
     }
     if query:
         parameters["search"] = query
     if mlx_only:
         parameters["filter"] = "mlx"
-    found = await hub.get_page("/api/models", parameters)
-    for _ in range(page - 1):
-        if found.next_url is None:
-            return FoundPage([], has_more=False)
-        found = await hub.get_page(found.next_url)
+    return parameters
+
+
+def _models_of(page: HubPage) -> list[FoundModel]:
     machine_bytes = psutil.virtual_memory().total
-    items = [_found_model(info, machine_bytes=machine_bytes) for info in found.items if isinstance(info.get("id"), str)]
-    return FoundPage(items, has_more=found.next_url is not None)
+    return [_found_model(info, machine_bytes=machine_bytes) for info in page.items if isinstance(info.get("id"), str)]
 
 
 async def read_details(hub: HubClient, repo_id: str) -> ModelDetails:

@@ -16,8 +16,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions, metadata
+from mlx_hub.models.base import utc_now
 from mlx_hub.models.dataset import Dataset
-from mlx_hub.models.job import Download, Task, TrainingJob
+from mlx_hub.models.job import Download, JobStatus, Task, TrainingJob
 from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
 from mlx_hub.observability.metrics import PlatformCount, RowCount
 from mlx_hub.services.inference import InferenceClient
@@ -123,10 +124,18 @@ async def read_platform(readers: Sessions, settings: Settings) -> PlatformCount 
         async with asyncio.timeout(_TIMEOUT_SECONDS), readers.begin() as session:
             machines = await list_machines(session, lease_seconds=settings.lease_seconds)
             mlflow = await read_mlflow_state(session, settings)
+            silence = await _longest_silence(session)
     except (SQLAlchemyError, OSError, TimeoutError):
         return None
     num_alive = sum(machine.is_alive for machine in machines)
-    return PlatformCount(num_alive, mlflow.num_pending_rows, mlflow.seconds_behind)
+    return PlatformCount(num_alive, mlflow.num_pending_rows, mlflow.seconds_behind, silence)
+
+
+async def _longest_silence(session: AsyncSession) -> float:
+    """Seconds since the last sign of the running training job that was heard of longest ago; 0 when none runs."""
+    running = col(TrainingJob.status) == JobStatus.RUNNING
+    heard_at = (await session.exec(select(func.min(col(TrainingJob.heartbeat_at))).where(running))).one()
+    return max(0.0, (utc_now() - heard_at).total_seconds()) if heard_at else 0.0
 
 
 async def _count(session: AsyncSession, table: str, state: Mapped[str] | None) -> list[RowCount]:

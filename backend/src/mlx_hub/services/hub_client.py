@@ -1,5 +1,6 @@
 """HTTP client of the model hub: JSON answers, pages, and open files. It alone holds the token, which no other host gets."""
 
+import codecs
 import json
 import re
 import time
@@ -35,6 +36,12 @@ class HubPage:
     next_url: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    text: str
+    is_truncated: bool
+
+
 def check_repo_id(repo_id: str) -> str:
     """`repo_id` when it has the form `owner/name`, which is then safe in URLs and as a folder. Raises InvalidInputError."""
     if not _REPO_ID.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id.endswith((".git", ".")):
@@ -59,7 +66,7 @@ class HubClient:
         self.endpoint = httpx.URL(endpoint.rstrip("/"))
         self._token = token
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(timeout_seconds, pool=None))
-        self._cache: dict[str, tuple[float, HubPage | dict[str, Any]]] = {}
+        self._cache: dict[str, tuple[float, HubPage | TextFile | dict[str, Any]]] = {}
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -97,6 +104,21 @@ class HubClient:
         """A small JSON file of a repository."""
         return await self.get_object(f"/{repo_id}/resolve/{quote(commit, safe='')}/{quote(name)}")
 
+    async def read_text_file(self, repo_id: str, commit: str, name: str, *, max_bytes: int) -> TextFile:
+        """The beginning of a text file of a repository; bytes that are no UTF-8 show as U+FFFD."""
+        url = self._url(f"/{repo_id}/resolve/{quote(commit, safe='')}/{quote(name)}")
+        if isinstance(cached := self._cached(url), TextFile):
+            return cached
+        content = bytearray()
+        async with self.open_file(repo_id, commit, name) as response:
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > max_bytes:
+                    break
+        # What a cut through a character leaves of it is left out.
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(content[:max_bytes]))
+        return self._remember(url, TextFile(text, is_truncated=len(content) > max_bytes))
+
     def _url(self, path: str, query: Query | None = None) -> httpx.URL:
         url = httpx.URL(path)
         if url.is_relative_url:
@@ -108,7 +130,7 @@ class HubClient:
     def _is_hub(self, url: httpx.URL) -> bool:
         return (url.scheme, url.host, url.port) == (self.endpoint.scheme, self.endpoint.host, self.endpoint.port)
 
-    def _cached(self, url: httpx.URL) -> HubPage | dict[str, Any] | None:
+    def _cached(self, url: httpx.URL) -> HubPage | TextFile | dict[str, Any] | None:
         expires, value = self._cache.get(str(url), (0.0, None))
         return value if time.monotonic() < expires else None
 

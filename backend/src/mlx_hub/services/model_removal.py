@@ -6,24 +6,23 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
-from sqlmodel import col, or_, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions
 from mlx_hub.errors import InUseError
-from mlx_hub.models.job import ENDED, Download, DownloadStatus, Task, TrainingJob
 from mlx_hub.models.registered_model import ModelAlias, ModelVersion, RegisteredModel
 from mlx_hub.services import model_cache
 from mlx_hub.services.aliases import served_name
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.model_dependents import blockers_of, owned_weights
 from mlx_hub.services.promotions import Promotions
 from mlx_hub.services.registry import get_row
 
 log = structlog.get_logger(__name__)
 
 _MAX_NAMED = 5
-_MOVING = (DownloadStatus.QUEUED, DownloadStatus.RUNNING, DownloadStatus.PAUSED)
 
 
 async def remove_model(sessions: Sessions, settings: Settings, promotions: Promotions, model_id: UUID) -> None:
@@ -33,7 +32,7 @@ async def remove_model(sessions: Sessions, settings: Settings, promotions: Promo
     """
     async with sessions.begin() as session:
         model = await get_row(session, model_id, is_locked=True)
-        if users := await _users(session, model):
+        if users := await blockers_of(session, model):
             more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
             raise InUseError(f"{model.name!r} is needed by {', '.join(users[:_MAX_NAMED])}{more}.")
         folders = await _version_folders(session, model)
@@ -47,23 +46,6 @@ async def remove_model(sessions: Sessions, settings: Settings, promotions: Promo
     await model_cache.delete_folders(trash)
 
 
-async def _users(session: AsyncSession, model: RegisteredModel) -> list[str]:
-    """Everything that would break without the model, in words."""
-    stands_on_it = or_(col(RegisteredModel.base_model_id) == model.id, col(RegisteredModel.base_model) == model.name)
-    adapters = select(RegisteredModel.name).where(stands_on_it, col(RegisteredModel.id) != model.id)
-    jobs = select(TrainingJob.id).where(col(TrainingJob.model_id) == model.id, col(TrainingJob.status).not_in(ENDED))
-    versions = select(ModelVersion.id).where(col(ModelVersion.model_id) == model.id)
-    of_model = or_(col(Task.subject_id) == model.id, col(Task.subject_id).in_(versions))
-    tasks = select(Task.kind, Task.id).where(of_model, col(Task.status).not_in(ENDED))
-    downloads = select(Download.id).where(col(Download.model_id) == model.id, col(Download.status).in_(_MOVING))
-    return [
-        *(f"the model {name!r} that stands on it" for name in (await session.exec(adapters)).all()),
-        *(f"the training job {job_id}" for job_id in (await session.exec(jobs)).all()),
-        *(f"the {kind} task {task_id}" for kind, task_id in (await session.exec(tasks)).all()),
-        *(f"the download {download_id}; cancel it first" for download_id in (await session.exec(downloads)).all()),
-    ]
-
-
 async def _version_folders(session: AsyncSession, model: RegisteredModel) -> list[Path]:
     paths = (await session.exec(select(ModelVersion.path).where(col(ModelVersion.model_id) == model.id))).all()
     return [Path(path) for path in paths]
@@ -71,10 +53,7 @@ async def _version_folders(session: AsyncSession, model: RegisteredModel) -> lis
 
 async def _discard_downloads(session: AsyncSession, folder: CacheFolder, model: RegisteredModel) -> list[Path]:
     """Take what was downloaded or made for it out of the cache, unless another model has the same weights."""
-    mine = await session.exec(select(Download.repo_id).where(col(Download.model_id) == model.id).distinct())
-    names = set(mine.all()) | ({model.base_model} if model.base_model.startswith(model_cache.LOCAL_PREFIX) else set())
-    others = await session.exec(select(RegisteredModel.base_model).where(col(RegisteredModel.id) != model.id))
-    return await model_cache.remove_models(session, folder, names - set(others.all()))
+    return await model_cache.remove_models(session, folder, await owned_weights(session, model))
 
 
 def _remove_own(folders: list[Path], data_dir: Path) -> None:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import psutil
@@ -20,12 +19,10 @@ from mlx_hub.config import Settings
 from mlx_hub.errors import UpstreamDownError, UpstreamError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Machine, MirrorState, Outbox
+from mlx_hub.observability.host import CPUShare
 from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.machines import default_machine_id
 from mlx_hub.services.mlflow_store import mlflow_store
-
-_MAX_SPAN_SECONDS = 10.0
-"""A share of the CPU over a longer time says nothing of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +39,13 @@ class SystemReading:
     """Of the disk that holds the data folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class _CPUTime:
-    at: float
-    busy_seconds: float
-    total_seconds: float
-
-
 class SystemProbe:
     """Reads the machine; used by one thread at a time, as `read` blocks for a moment."""
 
     def __init__(self, data_dir: Path, *, machine_id: str | None = None) -> None:
         self.machine_id = machine_id or default_machine_id()
         self._data_dir = data_dir
-        self._before: _CPUTime | None = None
+        self._cpu = CPUShare()
 
     def read(self) -> SystemReading:
         """The share of the CPU is None the first time, and after a long pause."""
@@ -67,31 +57,13 @@ class SystemProbe:
         with suppress(OSError):
             disk = psutil.disk_usage(str(self._data_dir))
         return SystemReading(
-            cpu_percent=self._cpu_percent(),
+            cpu_percent=self._cpu.percent(),
             load_1_minute=load,
             memory_total_bytes=memory.total if memory else None,
             memory_available_bytes=memory.available if memory else None,
             disk_total_bytes=disk.total if disk else None,
             disk_free_bytes=disk.free if disk else None,
         )
-
-    def _cpu_percent(self) -> float | None:
-        before, now = self._before, None
-        with suppress(OSError, psutil.Error):
-            now = _cpu_time()
-        self._before = now
-        if before is None or now is None or now.at - before.at > _MAX_SPAN_SECONDS or now.total_seconds <= before.total_seconds:
-            return None
-        share = (now.busy_seconds - before.busy_seconds) / (now.total_seconds - before.total_seconds)
-        return round(100 * min(max(share, 0.0), 1.0), 1)
-
-
-def _cpu_time() -> _CPUTime:
-    times: dict[str, float] = psutil.cpu_times()._asdict()
-    # Linux counts guests twice: their time is also the user's.
-    total = sum(times.values()) - times.get("guest", 0.0) - times.get("guest_nice", 0.0)
-    idle = times["idle"] + times.get("iowait", 0.0)
-    return _CPUTime(monotonic(), total - idle, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +106,8 @@ class MlflowState:
 
     uri: str
     """Without a password."""
+    ui_url: str | None
+    """Of its pages; None for a store without a server."""
     num_pending_rows: int
     num_set_aside_rows: int
     seconds_behind: float
@@ -150,8 +124,10 @@ async def read_mlflow_state(session: AsyncSession, settings: Settings) -> Mlflow
     pending: Any = select(func.count(), func.min(col(Outbox.created_at))).select_from(Outbox).where(~is_set_aside)
     num_pending, oldest = (await session.exec(pending)).one()
     state = await session.get(MirrorState, "mlflow")
+    uri = state.uri if state else mlflow_store(settings).shown
     return MlflowState(
-        uri=state.uri if state else mlflow_store(settings).shown,
+        uri=uri,
+        ui_url=uri if uri.startswith(("http://", "https://")) else None,
         num_pending_rows=num_pending,
         num_set_aside_rows=num_set_aside,
         seconds_behind=max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0.0,

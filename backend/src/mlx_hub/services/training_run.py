@@ -206,7 +206,14 @@ class _Run:
 
     async def _watch(self, mode: Mode, on_tick: Callable[[Heartbeat | None], Awaitable[bool]]) -> TrainerEnd:
         stall_seconds = self._context.settings.worker_stall_seconds
-        end = await TrainerWatch(self._run_dir, mode, stall_seconds=stall_seconds, on_tick=on_tick).run()
+        figures = self._context.metrics.trainer
+
+        async def see(beat: Heartbeat | None) -> bool:
+            figures.see(beat)
+            return await on_tick(beat)
+
+        with figures.watching(mode):
+            end = await TrainerWatch(self._run_dir, mode, stall_seconds=stall_seconds, on_tick=see).run()
         if end.report.status == "cancelled":
             raise CancelRequestedError
         return end
@@ -234,6 +241,7 @@ class _Run:
                     await publish(session, "metrics", job.id, {"job_id": str(job.id), "points": part.points})
                     await self._tell_now_and_then(session, job)
             tail.confirm(part)
+            self._context.metrics.trainer.record(part.points)
             if part.is_last:
                 return job.is_cancel_requested
 

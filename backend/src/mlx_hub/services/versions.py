@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.errors import NotFoundError
 from mlx_hub.models.base import Page, PageRequest
+from mlx_hub.models.job import TrainingJob
 from mlx_hub.models.registered_model import ModelAlias, ModelVersion, ModelVersionPublic
 from mlx_hub.services.registry import get_row
 
@@ -65,7 +66,7 @@ async def get_version_row(session: AsyncSession, model_id: UUID, version: int) -
 async def get_version(session: AsyncSession, model_id: UUID, version: int) -> ModelVersionPublic:
     """Raises NotFoundError."""
     row = await get_version_row(session, model_id, version)
-    return _public(row, await _aliases(session, model_id))
+    return _public(row, await _aliases(session, model_id), await _jobs(session, [row.id]))
 
 
 async def list_versions(session: AsyncSession, model_id: UUID, page: PageRequest) -> Page[ModelVersionPublic]:
@@ -76,7 +77,8 @@ async def list_versions(session: AsyncSession, model_id: UUID, page: PageRequest
     order = col(ModelVersion.version).desc()
     rows = (await session.exec(select(ModelVersion).where(of_model).order_by(order).offset(page.offset).limit(page.size))).all()
     aliases = await _aliases(session, model_id)
-    return Page(items=[_public(row, aliases) for row in rows], total=total, page=page.number, page_size=page.size)
+    jobs = await _jobs(session, [row.id for row in rows])
+    return Page(items=[_public(row, aliases, jobs) for row in rows], total=total, page=page.number, page_size=page.size)
 
 
 async def _aliases(session: AsyncSession, model_id: UUID) -> dict[UUID, list[str]]:
@@ -88,5 +90,10 @@ async def _aliases(session: AsyncSession, model_id: UUID) -> dict[UUID, list[str
     return found
 
 
-def _public(row: ModelVersion, aliases: dict[UUID, list[str]]) -> ModelVersionPublic:
-    return ModelVersionPublic.model_validate({**row.model_dump(), "aliases": aliases.get(row.id, [])})
+async def _jobs(session: AsyncSession, version_ids: list[UUID]) -> dict[UUID | None, UUID]:
+    statement = select(TrainingJob.model_version_id, TrainingJob.id).where(col(TrainingJob.model_version_id).in_(version_ids))
+    return dict((await session.exec(statement)).all())
+
+
+def _public(row: ModelVersion, aliases: dict[UUID, list[str]], jobs: dict[UUID | None, UUID]) -> ModelVersionPublic:
+    return ModelVersionPublic.model_validate({**row.model_dump(), "aliases": aliases.get(row.id, []), "job_id": jobs.get(row.id)})

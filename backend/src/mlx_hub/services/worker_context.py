@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions, create_engine, create_sessions
+from mlx_hub.observability.worker_metrics import WorkerMetrics
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.core_process import CoreProcesses
 from mlx_hub.services.hub_client import HubClient
@@ -31,6 +32,7 @@ class WorkerContext:
     machine_id: str
     store_id: str
     core: CoreProcesses
+    metrics: WorkerMetrics
 
 
 @asynccontextmanager
@@ -53,6 +55,7 @@ async def open_context(settings: Settings, database: URL, *, machine_id: str) ->
             machine_id=machine_id,
             store_id=await asyncio.to_thread(store_id, settings.data_dir),
             core=core,
+            metrics=WorkerMetrics(),
         )
     finally:
         await core.close()

@@ -1,0 +1,48 @@
+"""The worker's own port for Prometheus."""
+
+import socket
+
+import httpx
+import pytest
+from fixtures.processes import free_port
+from fixtures.worker import run_worker
+from mlx_hub.config import LOCAL_HOSTS
+from mlx_hub.observability.metrics_server import serving_metrics
+
+
+def test_it_serves_metrics_and_nothing_else_until_it_is_closed() -> None:
+    with serving_metrics("127.0.0.1", 0, lambda: b"figures 1\n", hosts=LOCAL_HOSTS) as url:
+        answer = httpx.get(url)
+        other = httpx.get(url.replace("/metrics", "/"))
+
+    assert (answer.status_code, answer.text) == (200, "figures 1\n")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert other.status_code == 404
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:9", 200), ("host.docker.internal:8003", 200), ("evil.example", 403), ("", 403)]
+)
+def test_it_answers_only_to_names_of_this_machine(host: str, status: int) -> None:
+    with serving_metrics("127.0.0.1", 0, lambda: b"", hosts=LOCAL_HOSTS) as url:
+        assert httpx.get(url, headers={"host": host}).status_code == status
+
+
+def test_a_client_that_sends_nothing_holds_up_nobody() -> None:
+    with serving_metrics("127.0.0.1", 0, lambda: b"", hosts=LOCAL_HOSTS) as url:
+        port = httpx.URL(url).port
+        assert port
+        with socket.create_connection(("127.0.0.1", port)):
+            assert httpx.get(url, timeout=5).status_code == 200
+
+
+def test_a_worker_whose_port_is_taken_works_without(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home, port = tmp_path_factory.mktemp("worker"), free_port()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        run_worker(home, f"sqlite:///{home}/hub.db", MLX_HUB_WORKER_METRICS_PORT=str(port)) as worker,
+    ):
+        assert "metrics_not_served" in worker.log()
+        assert worker.stop() == 0
