@@ -15,7 +15,7 @@ MAX_FILE_LINES = {".py": 400, ".ts": 250, ".tsx": 250}
 MAX_FUNCTION_LINES = 60
 FOLDERS = ("inference-server", "backend", "frontend", "scripts", "bench")
 # Not ours or not written by hand.
-SKIPPED_FOLDERS = {".venv", "node_modules", ".next", "generated"}
+SKIPPED_FOLDERS = {".venv", "node_modules", ".next", ".next-dev", "generated"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ that the environment does not set.
 """
 
 import argparse
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,6 +23,8 @@ from honcho.printer import Message, Printer
 from honcho.process import Process
 
 ROOT = Path(__file__).resolve().parent.parent
+DASHBOARD = ROOT / "frontend"
+BUILD_FILES = ("package-lock.json", "next.config.ts", "postcss.config.mjs", "scripts/finish-build.mjs")
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 # Once one process has stopped, honcho kills the others after so long; MLX_DRAIN_SECONDS is 20 by default.
 manager.KILL_WAIT = 40
@@ -169,13 +173,47 @@ def connected(env: dict[str, str]) -> dict[str, str]:
     """Tells the services where the others answer, unless that is said: without a tracking server of one's own, here."""
     inference = f"http://localhost:{env.get('MLX_API_PORT', '8080')}"
     mlflow = f"http://localhost:{env.get('MLFLOW_PORT', '5001')}"
-    return {"MLX_HUB_INFERENCE_URL": inference, MLFLOW_URI: mlflow, **env}
+    dashboard = dashboard_port(env)
+    origins = json.dumps([f"http://localhost:{dashboard}", f"http://127.0.0.1:{dashboard}"])
+    return {
+        "MLX_HUB_INFERENCE_URL": inference,
+        MLFLOW_URI: mlflow,
+        "MLX_CORS_ORIGINS": origins,
+        "MLX_HUB_CORS_ORIGINS": origins,
+        "NEXT_PUBLIC_API_URL": f"http://localhost:{env.get('MLX_HUB_PORT', '8002')}",
+        "NEXT_PUBLIC_INFERENCE_URL": inference,
+        "NEXT_PUBLIC_MLFLOW_URL": env.get(MLFLOW_URI) or mlflow,
+        **env,
+    }
+
+
+def dashboard_port(env: dict[str, str]) -> str:
+    return env.get("MLX_DASHBOARD_PORT") or env.get("PORT") or "3005"
+
+
+def is_dashboard_stale() -> bool:
+    """Whether a source is newer than the last build that ended well, or there is none."""
+    finished = DASHBOARD / ".next" / "finished"
+    if not finished.exists():
+        return True
+    built_at = finished.stat().st_mtime
+    sources = [*DASHBOARD.joinpath("src").rglob("*"), *(DASHBOARD / name for name in BUILD_FILES)]
+    return any(path.is_file() and path.stat().st_mtime > built_at for path in sources)
+
+
+def build_dashboard(env: dict[str, str]) -> int:
+    """Builds it, unless that is done. Minutes at first; the exit status of the build."""
+    if not is_dashboard_stale():
+        return 0
+    print("The dashboard is built: this takes a minute or two, once.", flush=True)
+    return subprocess.run(["npm", "run", "build"], cwd=DASHBOARD, env={**env, "NEXT_TELEMETRY_DISABLED": "1"}).returncode
 
 
 def print_urls(env: dict[str, str]) -> None:
     inference = env["MLX_HUB_INFERENCE_URL"]
     backend = f"http://localhost:{env.get('MLX_HUB_PORT', '8002')}"
-    print(f"\nMLX Model Hub: chat on {inference} (API pages: {inference}/docs)")
+    print(f"\nMLX Model Hub: dashboard on http://localhost:{dashboard_port(env)}")
+    print(f"{'':15}chat on {inference} (API pages: {inference}/docs)")
     print(f"{'':15}models, datasets, training on {backend} (API pages: {backend}/docs)")
     print(f"{'':15}runs in MLflow on {env[MLFLOW_URI]}\nCtrl-C stops all of it.\n", flush=True)
 
@@ -188,9 +226,13 @@ def main() -> int:
     os.chdir(ROOT)
     given = environment()
     env = connected(given)
+    processes = environ.parse_procfile(procfile.read_text()).processes
+    if "dashboard" in processes and (status := build_dashboard(env)):
+        print("The dashboard could not be built; the lines above say why.", file=sys.stderr)
+        return status
     signal.signal(signal.SIGHUP, lambda _signum, _frame: os.kill(os.getpid(), signal.SIGTERM))
     platform = Platform(TerminalPrinter(sys.stdout))
-    for name, command in environ.parse_procfile(procfile.read_text()).processes.items():
+    for name, command in processes.items():
         if name == "mlflow" and MLFLOW_URI in given:
             continue
         platform.add_process(name, command, env=env)

@@ -1,0 +1,65 @@
+"""The machine, its accelerator, and the processes of the platform."""
+
+from dashboards.panel import Dashboard, Panel
+
+
+def _both(metric: str) -> str:
+    """The same figure as the machines of both services tell it; often they are one."""
+    return f'{{__name__=~"mlx(_hub)?_{metric}"}}'
+
+
+SYSTEM = Dashboard(
+    "mlx-system",
+    "MLX Model Hub · GPU and system",
+    "What the machines have left. A sensor that a machine lacks draws nothing.",
+    (
+        Panel("GPU", "Busy share.", "percentunit", {"{{job}}": _both("accelerator_utilization_ratio")}),
+        Panel("GPU clock", "As its sensor tells it.", "hertz", {"{{job}}": _both("accelerator_frequency_hertz")}),
+        Panel(
+            "Power",
+            "Of the accelerator, and of the whole machine where it is told.",
+            "watt",
+            {"{{job}}": _both("(accelerator|system)_power_watts")},
+        ),
+        Panel("GPU temperature", "As its sensor tells it.", "celsius", {"{{job}}": _both("accelerator_temperature_celsius")}),
+        Panel(
+            "GPU memory",
+            "Of the card, by whatever process; on a Mac of the machine, as CPU and GPU share it.",
+            "bytes",
+            {"{{job}} used": _both("accelerator_memory_used_bytes"), "{{job}} total": _both("accelerator_memory_total_bytes")},
+        ),
+        Panel(
+            "MLX memory",
+            "Of the engine: live arrays, freed buffers kept for reuse, and the most that was live at once.",
+            "bytes",
+            {"{{kind}}": 'sum by (kind) (mlx_device_memory_bytes{kind!="kv"})'},
+        ),
+        Panel("CPU", "Busy share of all cores.", "percentunit", {"{{job}}": _both("host_cpu_ratio")}),
+        Panel(
+            "Memory",
+            "Of the machine.",
+            "bytes",
+            {"{{job}} used": _both("host_memory_used_bytes"), "{{job}} total": _both("host_memory_total_bytes")},
+        ),
+        Panel(
+            "Swap",
+            "A machine that swaps is too small for its models.",
+            "bytes",
+            {"{{job}} used": _both("host_swap_used_bytes"), "{{job}} total": _both("host_swap_total_bytes")},
+        ),
+        Panel(
+            "Disk",
+            "Room on the disks with the prompt cache and the data folder.",
+            "bytes",
+            {"{{job}} free": _both("host_disk_free_bytes"), "{{job}} total": _both("host_disk_total_bytes")},
+        ),
+        Panel("Cores in use", "By the processes of each service.", "short", {"{{job}}": _both("process_cpu_ratio")}),
+        Panel(
+            "Memory of processes",
+            "Resident, of each service with its engine.",
+            "bytes",
+            {"{{job}}": _both("process_memory_bytes")},
+        ),
+        Panel("Threads", "Of each service; a line that only rises is a leak.", "short", {"{{job}}": _both("process_threads")}),
+    ),
+)
