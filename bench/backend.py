@@ -5,7 +5,6 @@ every sample. See README.md.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -13,7 +12,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY / "backend/tests"), str(REPOSITORY / "scripts")]
@@ -88,7 +86,7 @@ def print_summary(summary: dict[str, dict[str, float]], waits: list[float]) -> N
     Console().print(f"from POST /training to running: median {median(waits):.2f} s of {len(waits)}")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=300, help="for each route and state")
     parser.add_argument("--name", default="backend", help="results/NAME.json is written")
@@ -100,19 +98,14 @@ def main() -> None:
             samples, waits = measure(platform, options.requests)
     summary = summarise(samples)
     print_summary(summary, waits)
-    result: dict[str, Any] = {
-        "started_at": started_at.isoformat(),
-        "command": report.command_line(),
-        "commit": report.git_commit(REPOSITORY),
-        "machine": report.describe_machine(),
-        "milliseconds": summary,
-        "seconds_to_running": waits,
-        "samples": samples,
-    }
-    path = REPOSITORY / "bench/results" / f"{options.name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"saved {path.relative_to(REPOSITORY)}")
+    return report.conclude(
+        options.name,
+        [],
+        {"milliseconds": summary, "seconds_to_running": waits, "samples": samples},
+        started_at=started_at,
+        package="mlx-hub",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

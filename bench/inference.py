@@ -6,21 +6,21 @@ again. Prints medians over all rounds and saves every sample. See README.md.
 
 import argparse
 import asyncio
-import json
 import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import inference_report
 import mlx.core as mx
 import report
 from measures import Plan, Round, measure_round
+from report import REPOSITORY
 from rich.console import Console
 from servers import HubServer, PeerServer, server_environment
 from workload import Workload
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO_MODEL = REPOSITORY / "inference-server/src/unified_mlx_app/demo_model"
 
 
@@ -67,25 +67,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mlx-hub-bench-") as work:
         rounds = asyncio.run(run(model, plan, num_rounds=options.rounds, work=Path(work)))
         environment = server_environment(Path(work), on_cpu=mx.default_device() == mx.cpu)
-    metrics = report.summarise(rounds["ours"], rounds["peer"])
-    bars = report.judge(metrics)
-    report.print_report(metrics, bars)
-    result = {
-        "started_at": started_at.isoformat(),
-        "command": report.command_line(),
-        "commit": report.git_commit(REPOSITORY),
-        "machine": report.describe_machine(),
-        "preload": environment.get("LD_PRELOAD"),
-        "model": options.model,
-        "prefix_tokens": options.prefix_tokens,
-        **report.to_json(metrics, bars),
-        "rounds": {name: [round_.to_json() for round_ in measured] for name, measured in rounds.items()},
-    }
-    path = REPOSITORY / "bench/results" / f"{options.name or 'inference-' + Path(options.model).name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"saved {path.relative_to(REPOSITORY)}")
-    return int(options.strict and not all(bar.passed for bar in bars))
+    metrics = inference_report.summarise(rounds["ours"], rounds["peer"])
+    inference_report.print_report(metrics)
+    return report.conclude(
+        options.name or f"inference-{Path(options.model).name}",
+        inference_report.judge(metrics),
+        {
+            "preload": environment.get("LD_PRELOAD"),
+            "model": options.model,
+            "prefix_tokens": options.prefix_tokens,
+            "metrics": inference_report.to_json(metrics),
+            "rounds": {name: [round_.to_json() for round_ in measured] for name, measured in rounds.items()},
+        },
+        started_at=started_at,
+        is_strict=options.strict,
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import mlx.core as mx
 import mlx_lm
 import report
 from client import Answer, Prompt, chat, http_client
-from inference import REPOSITORY, model_folder
+from inference import model_folder
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from report import Bar
@@ -194,7 +194,7 @@ def summarise(samples: dict[str, list[Sample]], peer: list[Sample]) -> tuple[dic
     return ratios, [Bar(f"4 adapters in one batch faster than apart at {most} streams (ratio > 1)", gain, gain > 1)]
 
 
-def print_report(samples: dict[str, list[Sample]], peer: list[Sample], ratios: dict[str, float], bars: list[Bar]) -> None:
+def print_report(samples: dict[str, list[Sample]], peer: list[Sample], ratios: dict[str, float]) -> None:
     table = Table("case, streams", "decode, tokens/s", "whole requests, tokens/s", title="medians (lowest to highest)")
     for key, measured in {**samples, f"mlx_lm.server, 4 adapters, {_PEER_STREAMS}": peer}.items():
         columns = ([sample.decode for sample in measured], [sample.overall for sample in measured])
@@ -203,8 +203,6 @@ def print_report(samples: dict[str, list[Sample]], peer: list[Sample], ratios: d
     console.print(table)
     for name, value in ratios.items():
         console.print(f"{value:5.2f}  {name}")
-    for bar in bars:
-        console.print(f"{'[green]PASS[/]' if bar.passed else '[red]FAIL[/]'}  {bar.claim}: {bar.value:.2f}")
 
 
 def main() -> int:
@@ -224,25 +222,21 @@ def main() -> int:
         peer = asyncio.run(run_peer(model, adapters, num_rounds=options.rounds, work=work))
         environment = server_environment(work, on_cpu=mx.default_device() == mx.cpu)
     ratios, bars = summarise(samples, peer)
-    print_report(samples, peer, ratios, bars)
-    result = {
-        "started_at": started_at.isoformat(),
-        "command": report.command_line(),
-        "commit": report.git_commit(REPOSITORY),
-        "machine": report.describe_machine(),
-        "preload": environment.get("LD_PRELOAD"),
-        "model": options.model,
-        "rank": options.rank,
-        "ratios": ratios,
-        "bars": [asdict(bar) for bar in bars],
-        "samples": {key: [asdict(sample) for sample in measured] for key, measured in samples.items()},
-        "peer": [asdict(sample) for sample in peer],
-    }
-    path = REPOSITORY / "bench/results" / f"{options.name or 'multi-lora-' + Path(options.model).name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"saved {path.relative_to(REPOSITORY)}")
-    return int(options.strict and not all(bar.passed for bar in bars))
+    print_report(samples, peer, ratios)
+    return report.conclude(
+        options.name or f"multi-lora-{Path(options.model).name}",
+        bars,
+        {
+            "preload": environment.get("LD_PRELOAD"),
+            "model": options.model,
+            "rank": options.rank,
+            "ratios": ratios,
+            "samples": {key: [asdict(sample) for sample in measured] for key, measured in samples.items()},
+            "peer": [asdict(sample) for sample in peer],
+        },
+        started_at=started_at,
+        is_strict=options.strict,
+    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Medians, ratios and bars of a benchmark run, as a table and as JSON."""
+"""What every benchmark ends with: its bars, told and saved with the machine, the versions, the command and the commit."""
 
+import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 
 import mlx.core as mx
 import psutil
-from measures import Round, Sample
 from rich.console import Console
-from rich.table import Table
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,69 +43,35 @@ class Bar:
     passed: bool
 
 
-def summarise(ours: list[Round], peer: list[Round]) -> dict[str, Metric]:
-    """All metrics by a short key, from the rounds of both servers."""
+def conclude(
+    name: str,
+    bars: Sequence[Bar],
+    content: Mapping[str, object],
+    *,
+    started_at: datetime,
+    package: str = "unified-mlx-app",
+    is_strict: bool = False,
+) -> int:
+    """Print the bars, write results/NAME.json with all that a reader needs to trust it, and give the exit status.
 
-    def metric(name: str, unit: str, values: Callable[[Round], list[float]]) -> Metric:
-        own = [value for round_ in ours for value in values(round_)]
-        other = [value for round_ in peer for value in values(round_)]
-        return Metric(name, unit, median(own), median(other), (min(own), max(own)), (min(other), max(other)))
-
-    metrics = {
-        "cold": metric("first token, cold", "ms", lambda round_: _milliseconds(round_.cold)),
-        "hit": metric("first token, repeated system prompt", "ms", lambda round_: _milliseconds(round_.hit)),
-        "restart": metric("first token, repeated after a restart", "ms", lambda round_: _milliseconds(round_.after_restart)),
-        "gap": metric(
-            "longest gap of a stream while a long prompt arrives",
-            "ms",
-            lambda round_: [1000 * gap for gap in round_.longest_gap_seconds],
-        ),
-    }
-    for streams in sorted(ours[0].tokens_per_second):
-        name = f"throughput, {streams} stream{'s' if streams > 1 else ''}"
-        metrics[f"streams_{streams}"] = metric(name, "tokens/s", lambda round_, n=streams: [round_.tokens_per_second[n]])
-    return metrics
-
-
-def _milliseconds(samples: list[Sample]) -> list[float]:
-    return [1000 * sample.ttft_seconds for sample in samples]
-
-
-def judge(metrics: dict[str, Metric]) -> list[Bar]:
-    """The bars, decided on medians without any allowance for noise."""
-    cold, hit, restart, gap = (metrics[key] for key in ("cold", "hit", "restart", "gap"))
-    most = max((key for key in metrics if key.startswith("streams_")), key=lambda key: int(key.removeprefix("streams_")))
-    throughput = metrics[most]
-    return [
-        Bar("hit at least 10 times faster than cold", cold.ours / hit.ours, cold.ours / hit.ours >= 10),
-        Bar("hit after a restart at least 10 times faster than cold", cold.ours / restart.ours, cold.ours / restart.ours >= 10),
-        Bar("cold not slower than mlx_lm.server (ours / peer <= 1)", cold.ratio, cold.ratio <= 1),
-        Bar("hit not slower than mlx_lm.server (ours / peer <= 1)", hit.ratio, hit.ratio <= 1),
-        Bar(f"{throughput.name}: at least mlx_lm.server's (ours / peer >= 1)", throughput.ratio, throughput.ratio >= 1),
-        Bar("longest gap at most a quarter of mlx_lm.server's (ours / peer <= 0.25)", gap.ratio, gap.ratio <= 0.25),
-    ]
-
-
-def print_report(metrics: dict[str, Metric], bars: list[Bar]) -> None:
-    table = Table("", "unit", "MLX Model Hub", "mlx_lm.server", "ours / peer", title="medians (lowest to highest)")
-    for metric in metrics.values():
-        cells = [
-            f"{middle:.0f} ({low:.0f} to {high:.0f})"
-            for middle, (low, high) in ((metric.ours, metric.ours_range), (metric.peer, metric.peer_range))
-        ]
-        table.add_row(metric.name, metric.unit, *cells, f"{metric.ratio:.2f}")
+    `package` is the one whose version is noted. The status is 1 when `is_strict` and a bar is missed.
+    """
     console = Console()
-    console.print(table)
     for bar in bars:
-        verdict = "[green]PASS[/]" if bar.passed else "[red]FAIL[/]"
-        console.print(f"{verdict}  {bar.claim}: {bar.value:.2f}")
-
-
-def to_json(metrics: dict[str, Metric], bars: list[Bar]) -> dict[str, object]:
-    return {
-        "metrics": {key: asdict(metric) | {"ratio": metric.ratio} for key, metric in metrics.items()},
+        console.print(f"{'[green]PASS[/]' if bar.passed else '[red]FAIL[/]'}  {bar.claim}: {bar.value:.2f}")
+    result = {
+        "started_at": started_at.isoformat(),
+        "command": _command_line(),
+        "commit": _git_commit(),
+        "machine": describe_machine(package),
+        **content,
         "bars": [asdict(bar) for bar in bars],
     }
+    path = REPOSITORY / "bench/results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    console.print(f"saved {path.relative_to(REPOSITORY)}")
+    return int(is_strict and not all(bar.passed for bar in bars))
 
 
 def describe_machine(package: str = "unified-mlx-app") -> dict[str, object]:
@@ -130,11 +97,11 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_commit(repository: Path) -> str:
+def _git_commit() -> str:
     """The commit measured, with `-dirty` when files differ from it; empty outside a repository."""
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=repository,
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
@@ -142,7 +109,7 @@ def git_commit(repository: Path) -> str:
     return result.stdout.strip()
 
 
-def command_line() -> str:
+def _command_line() -> str:
     """As it was typed, without the path of this machine's checkout."""
     script = Path("bench") / Path(sys.argv[0]).name
     return " ".join([Path(sys.executable).name, str(script), *sys.argv[1:]])

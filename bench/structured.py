@@ -5,7 +5,6 @@ One server runs all rounds. In each round every case is measured once, in an ord
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import mlx.core as mx
 import report
 from client import Prompt, chat, http_client
-from inference import REPOSITORY, model_folder
+from inference import model_folder
 from multi_lora import Sample, measure
 from report import Bar
 from rich.console import Console
@@ -110,16 +109,13 @@ def summarise(samples: dict[str, list[Sample]]) -> tuple[dict[str, float], list[
     return ratios, [Bar(f"a token costs at most {_MAX_SLOWDOWN} free ones, whatever its format", worst, worst <= _MAX_SLOWDOWN)]
 
 
-def print_report(samples: dict[str, list[Sample]], ratios: dict[str, float], bars: list[Bar]) -> None:
+def print_report(samples: dict[str, list[Sample]], ratios: dict[str, float]) -> None:
     table = Table("formats, streams", "decode, tokens/s", "a token's time / a free one's", title="medians (lowest to highest)")
     for key, measured in samples.items():
         rates = [sample.decode for sample in measured]
         ratio = f"{ratios[key]:.2f}" if key in ratios else ""
         table.add_row(key, f"{median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})", ratio)
-    console = Console()
-    console.print(table)
-    for bar in bars:
-        console.print(f"{'[green]PASS[/]' if bar.passed else '[red]FAIL[/]'}  {bar.claim}: {bar.value:.2f}")
+    Console().print(table)
 
 
 def main() -> int:
@@ -136,24 +132,20 @@ def main() -> int:
         samples = asyncio.run(run(model, num_rounds=options.rounds, work=work))
         environment = server_environment(work, on_cpu=mx.default_device() == mx.cpu)
     ratios, bars = summarise(samples)
-    print_report(samples, ratios, bars)
-    result = {
-        "started_at": started_at.isoformat(),
-        "command": report.command_line(),
-        "commit": report.git_commit(REPOSITORY),
-        "machine": report.describe_machine(),
-        "preload": environment.get("LD_PRELOAD"),
-        "model": options.model,
-        "formats": FORMATS,
-        "ratios": ratios,
-        "bars": [asdict(bar) for bar in bars],
-        "samples": {key: [asdict(sample) for sample in measured] for key, measured in samples.items()},
-    }
-    path = REPOSITORY / "bench/results" / f"{options.name or 'structured-' + Path(options.model).name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"saved {path.relative_to(REPOSITORY)}")
-    return int(options.strict and not all(bar.passed for bar in bars))
+    print_report(samples, ratios)
+    return report.conclude(
+        options.name or f"structured-{Path(options.model).name}",
+        bars,
+        {
+            "preload": environment.get("LD_PRELOAD"),
+            "model": options.model,
+            "formats": FORMATS,
+            "ratios": ratios,
+            "samples": {key: [asdict(sample) for sample in measured] for key, measured in samples.items()},
+        },
+        started_at=started_at,
+        is_strict=options.strict,
+    )
 
 
 if __name__ == "__main__":

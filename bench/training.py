@@ -16,7 +16,7 @@ from pathlib import Path
 import mlx.core as mx
 import report
 import training_report
-from inference import REPOSITORY, model_folder
+from inference import model_folder
 from rich.console import Console
 from servers import server_environment
 from trainers import HubTrainer, PeerTrainer, Task, Trainer
@@ -99,25 +99,23 @@ def main() -> int:
         environment = server_environment(Path(work), on_cpu=on_cpu)
         found = run(model, options, environment, Path(work))
     bars = training_report.judge(found, on_cpu=on_cpu)
-    training_report.print_report(found, bars)
-    result = {
-        "started_at": started_at.isoformat(),
-        "command": report.command_line(),
-        "commit": report.git_commit(REPOSITORY),
-        "machine": report.describe_machine("mlx-hub"),
-        "preload": environment.get("LD_PRELOAD"),
-        "model": options.model,
-        "rows": options.rows,
-        "median_tokens": options.median_tokens,
-        "max_seq_length": options.max_seq_length,
-        "batch_size": options.batch_size,
-        **training_report.to_json(found, bars),
-    }
-    path = REPOSITORY / "bench/results" / f"{options.name or 'training-' + Path(options.model).name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"saved {path.relative_to(REPOSITORY)}")
-    return int(options.strict and not all(bar.passed for bar in bars))
+    training_report.print_report(found)
+    return report.conclude(
+        options.name or f"training-{Path(options.model).name}",
+        bars,
+        {
+            "preload": environment.get("LD_PRELOAD"),
+            "model": options.model,
+            "rows": options.rows,
+            "median_tokens": options.median_tokens,
+            "max_seq_length": options.max_seq_length,
+            "batch_size": options.batch_size,
+            "workloads": training_report.to_json(found),
+        },
+        started_at=started_at,
+        package="mlx-hub",
+        is_strict=options.strict,
+    )
 
 
 if __name__ == "__main__":

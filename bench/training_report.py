@@ -68,7 +68,7 @@ def judge(found: list[Results], *, on_cpu: bool) -> list[Bar]:
     return bars
 
 
-def print_report(found: list[Results], bars: list[Bar]) -> None:
+def print_report(found: list[Results]) -> None:
     console = Console()
     for results in found:
         title = (
@@ -84,19 +84,13 @@ def print_report(found: list[Results], bars: list[Bar]) -> None:
             ]
             table.add_row(metric.name, metric.unit, *cells, f"{metric.ratio:.2f}")
         console.print(table)
-    for bar in bars:
-        verdict = "[green]PASS[/]" if bar.passed else "[red]FAIL[/]"
-        console.print(f"{verdict}  {bar.claim}: {bar.value:.2f}")
 
 
-def to_json(found: list[Results], bars: list[Bar]) -> dict[str, object]:
-    return {
-        "bars": [asdict(bar) for bar in bars],
-        "workloads": [
-            {
-                **asdict(results),
-                "metrics": {key: asdict(metric) | {"ratio": metric.ratio} for key, metric in results.metrics().items()},
-            }
-            for results in found
-        ],
-    }
+def to_json(found: list[Results]) -> list[dict[str, object]]:
+    return [
+        {
+            **asdict(results),
+            "metrics": {key: asdict(metric) | {"ratio": metric.ratio} for key, metric in results.metrics().items()},
+        }
+        for results in found
+    ]
