@@ -11,9 +11,19 @@ from mlx_hub.api.downloads_schemas import CacheUsagePublic
 from mlx_hub.api.health_routes import VERSION
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.api.system_metrics_schemas import SystemMetricsPublic, system_metrics_public
-from mlx_hub.api.system_schemas import HostPublic, InferencePublic, MachinePublic, MlflowPublic, StoragePublic, SystemPublic
+from mlx_hub.api.system_schemas import (
+    HostPublic,
+    InferencePublic,
+    MachinePublic,
+    MlflowPublic,
+    SettingPublic,
+    SettingsPublic,
+    StoragePublic,
+    SystemPublic,
+)
 from mlx_hub.services import model_cache
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.setting_facts import describe_settings
 from mlx_hub.services.system import (
     SystemProbe,
     SystemReading,
@@ -67,6 +77,12 @@ async def get_storage(services: ServicesDep) -> StoragePublic:
     """Bytes and files of each folder. Files are counted in the background of the request, at most every half minute."""
     found = await services.storage.read()
     return StoragePublic(**asdict(found))
+
+
+@router.get("/settings", summary="Settings in force", responses=documented_errors())
+async def get_settings(services: ServicesDep) -> SettingsPublic:
+    """What this service runs with, by environment variable. They are read at the start: a change needs a restart."""
+    return SettingsPublic(settings=[SettingPublic(**asdict(fact)) for fact in describe_settings(services.settings)])
 
 
 async def _read_host(probe: SystemProbe) -> SystemReading:

@@ -80,3 +80,17 @@ class SystemPublic(BaseModel):
     model_cache: CacheUsagePublic
     mlflow: MlflowPublic
     inference: InferencePublic
+
+
+class SettingPublic(BaseModel):
+    """One setting of this service, written as in the environment; a secret is told as "set" or null."""
+
+    variable: str
+    value: str | None
+    default: str | None
+    is_secret: bool
+    description: str
+
+
+class SettingsPublic(BaseModel):
+    settings: list[SettingPublic]

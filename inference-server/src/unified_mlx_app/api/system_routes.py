@@ -10,9 +10,12 @@ from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.system_schemas import (
     RunningRequestBody,
     RunningRequestList,
+    SettingBody,
+    SettingList,
     SystemMetricsBody,
     system_metrics_body,
 )
+from unified_mlx_app.services.setting_facts import describe_settings
 
 router = APIRouter(prefix="/admin", tags=["Admin: system"])
 
@@ -36,3 +39,9 @@ async def list_requests(services: ServicesDep) -> RunningRequestList:
     """The oldest first. `POST /v1/requests/{id}/cancel` ends one."""
     running = services.engine.running_requests()
     return RunningRequestList(object="list", requests=[RunningRequestBody(**asdict(request)) for request in running])
+
+
+@router.get("/settings", summary="Settings in force", responses=documented_errors())
+async def get_settings(services: ServicesDep) -> SettingList:
+    """What this server runs with, by environment variable. They are read at the start: a change needs a restart."""
+    return SettingList(settings=[SettingBody(**asdict(fact)) for fact in describe_settings(services.settings)])

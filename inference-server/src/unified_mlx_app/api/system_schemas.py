@@ -176,3 +176,17 @@ def _columns(kind: Any, readings: Sequence[object | None]) -> dict[str, Any]:
     return {
         field.name: [None if reading is None else getattr(reading, field.name) for reading in readings] for field in fields(kind)
     }
+
+
+class SettingBody(BaseModel):
+    """One setting of this server, written as in the environment; a secret is told as "set" or null."""
+
+    variable: str
+    value: str | None
+    default: str | None
+    is_secret: bool
+    description: str
+
+
+class SettingList(BaseModel):
+    settings: list[SettingBody]
