@@ -38,16 +38,17 @@ Link = tuple[str, str, str, dict[str, Any]]
 """What was asked and answered, what can be asked next, and with what of the answer."""
 
 
-def _links() -> Iterator[Link]:
+def _links(labels: list[str]) -> Iterator[Link]:
     """Beside those that Schemathesis finds by the names of parameters."""
     first = "$response.body#/data/0/id"
     for path in _NAMED_BY_MODEL:
         yield "get /v1/models", "200", f"post {path}", {"requestBody": {"model": first}}
         yield "post /admin/models/register", "201", f"post {path}", {"requestBody": {"model": "$response.body#/name"}}
-    for path in ("/health", "/health/live", "/health/ready", "/admin/health", "/admin/models", "/metrics"):
-        yield "get /v1/models", "200", f"get {path}", {}
+    for label in labels:
+        if label.startswith("get ") and "{" not in label:
+            yield "get /v1/models", "200", label, {}
     yield from _links_of_responses()
-    yield from _links_of_models(first)
+    yield from _links_of_models(first, labels)
     yield "get /v1/models", "200", "post /admin/cache/prompts/warmup", {"requestBody": {"model_id": first, "system_prompt": "Hi"}}
     yield "post /admin/cache/prompts/warmup", "200", "get /admin/cache/prompts", {}
     key = {"parameters": {"cache_key": "$response.body#/0/cache_key"}}
@@ -68,7 +69,7 @@ def _links_of_responses() -> Iterator[Link]:
                 yield source, "200", target, {"parameters": {"response_id": "$response.body#/id"}}
 
 
-def _links_of_models(first: str) -> Iterator[Link]:
+def _links_of_models(first: str, labels: list[str]) -> Iterator[Link]:
     one = "/admin/models/{name}"
     base = {"type": "base", "base_model": first, "adapter_path": None}
     yield "get /v1/models", "200", "post /admin/models/register", {"requestBody": base}
@@ -77,19 +78,20 @@ def _links_of_models(first: str) -> Iterator[Link]:
     again = {"name": name, "type": "base", "base_model": "$response.body#/base", "adapter_path": None}
     yield "post /admin/models/register", "201", f"put {one}", {"parameters": {"name": name}, "requestBody": again}
     yield "get /v1/models", "200", "get /v1/models/{model_id}", {"parameters": {"model_id": first}}
-    for target in (f"post {one}/load", f"post {one}/pin", f"post {one}/unpin", f"post {one}/unload", f"delete {one}"):
+    for target in (label for label in labels if one in label and not label.startswith("put ")):
         yield "get /v1/models", "200", target, {"parameters": {"name": first}}
         yield "post /admin/models/register", "201", target, {"parameters": {"name": name}}
 
 
 def _linked_document(server: RunningServer) -> dict[str, Any]:
     document = server.get("/openapi.json").json()
+    labels = [f"{method} {path}" for path, methods in document["paths"].items() for method in methods]
 
     def operation(label: str) -> dict[str, Any]:
         method, path = label.split(" ")
         return document["paths"][path][method]
 
-    for number, (source, status, target, link) in enumerate(_links()):
+    for number, (source, status, target, link) in enumerate(_links(labels)):
         links = operation(source)["responses"][status].setdefault("links", {})
         links[f"{number}"] = {"operationId": operation(target)["operationId"], **link}
     return document

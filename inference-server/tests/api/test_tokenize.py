@@ -112,6 +112,8 @@ def test_a_model_tells_what_it_can_do(server: RunningServer, client: OpenAI) -> 
         "reasoning": False,
         "structured_output": True,
         "embeddings": True,
+        "speculation": True,
+        "no_speculation_reason": None,
     }
     assert client.models.retrieve("mlx-hub/demo").id == "mlx-hub/demo"
 

@@ -83,17 +83,15 @@ async def test_a_text_beyond_the_limit_is_refused_by_its_bytes(spec_with: SpecMa
 @pytest.mark.parametrize("text", ["a" * 2**20, "\u0308" * 2**18, "👩‍" * 2**17], ids=["a", "diaeresis", "joined emoji"])
 async def test_long_texts_leave_the_event_loop_free(spec_with: SpecMaker, text: str) -> None:
     tokenizer = await Tokenizers().get(spec_with(CHATML))
-    loop = asyncio.get_running_loop()
-    longest_seconds = 0.0
+    num_turns = 0
 
     task = asyncio.create_task(tokenizer.encode(text, add_special_tokens=False))
     while not task.done():
-        before = loop.time()
         await asyncio.sleep(0.001)
-        longest_seconds = max(longest_seconds, loop.time() - before)
+        num_turns += 1
 
     assert tokenizer.decode(await task) == text
-    assert longest_seconds < 0.4
+    assert num_turns > 10
 
 
 async def test_changed_files_are_read_again_and_unchanged_ones_are_not(spec_with: SpecMaker) -> None:
