@@ -35,8 +35,8 @@ def chat(model: ChatOpenAI) -> None:
 
 def stream(model: ChatOpenAI) -> None:
     chunks = list(model.stream("Hello"))
-    assert len(chunks) > 2
-    assert "".join(chunk.text for chunk in chunks) == model.invoke("Hello").text
+    assert len(chunks) > 2, "all came at once"
+    assert "".join(chunk.text for chunk in chunks) == model.invoke("Hello").text, "the pieces are not the whole answer"
 
 
 def tools(model: ChatOpenAI) -> None:

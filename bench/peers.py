@@ -73,6 +73,8 @@ _TORCH = ("torch", "torchvision", "torchaudio") if platform.system() == "Linux" 
 class InstalledServer(Server):
     """A server from a scratch environment; `arguments` may name `{model}` and `{port}`."""
 
+    start_seconds = 600  # Some import PyTorch and audio libraries first.
+
     def __init__(self, peer: "Peer", *, model: Path, work: Path, environment: Mapping[str, str]) -> None:
         super().__init__(peer.name, model=model, work=work, environment=environment)
         self._peer = peer

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import httpx
 
-_START_SECONDS = 180
 _STOP_SECONDS = 60
 _OWN_PREFIXES = ("MLX_", "HF_", "DATABASE_URL", "MODEL_CACHE", "MLFLOW_")
 """Settings of the person who measures are not passed on: both servers run with their defaults."""
@@ -43,6 +42,8 @@ def _free_port() -> int:
 class Server(ABC):
     """One server process on a free port of this machine; `start` again after `stop` restarts it."""
 
+    start_seconds = 180
+
     def __init__(self, name: str, *, model: Path, work: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = work / f"{name}.log"
@@ -63,11 +64,13 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 self._command(), env=self._environment | self._variables(), cwd=self._work, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            has_ended = self._process.poll() is not None
+            if has_ended or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+                words = "ended while it started" if has_ended else f"was not ready after {self.start_seconds} s"
+                raise RuntimeError(f"{self.name} {words}:\n{self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
 
     def stop(self) -> None:

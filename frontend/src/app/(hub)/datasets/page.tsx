@@ -1,0 +1,12 @@
+import { Suspense } from "react";
+import { Datasets } from "@/features/datasets/components/datasets";
+
+export const metadata = { title: "Data Prep Studio" };
+
+export default function DatasetsPage() {
+  return (
+    <Suspense>
+      <Datasets />
+    </Suspense>
+  );
+}

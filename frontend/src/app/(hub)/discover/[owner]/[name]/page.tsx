@@ -1,0 +1,15 @@
+import { Suspense } from "react";
+import { HubModel } from "@/features/discover/components/hub-model";
+
+interface HubModelPageProps {
+  params: Promise<{ owner: string; name: string }>;
+}
+
+export default async function HubModelPage({ params }: HubModelPageProps) {
+  const { owner, name } = await params;
+  return (
+    <Suspense>
+      <HubModel repoId={`${decodeURIComponent(owner)}/${decodeURIComponent(name)}`} />
+    </Suspense>
+  );
+}

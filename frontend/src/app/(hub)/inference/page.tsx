@@ -1,0 +1,12 @@
+import { Suspense } from "react";
+import { Playground } from "@/features/playground/components/playground";
+
+export const metadata = { title: "Playground" };
+
+export default function InferencePage() {
+  return (
+    <Suspense>
+      <Playground />
+    </Suspense>
+  );
+}

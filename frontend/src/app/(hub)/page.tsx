@@ -1,0 +1,7 @@
+import { Overview } from "@/features/overview/components/overview";
+
+export const metadata = { title: "Dashboard" };
+
+export default function DashboardPage() {
+  return <Overview />;
+}

@@ -1,0 +1,12 @@
+import { Suspense } from "react";
+import { Compare } from "@/features/training/components/compare";
+
+export const metadata = { title: "Compare runs" };
+
+export default function TrainingComparePage() {
+  return (
+    <Suspense>
+      <Compare />
+    </Suspense>
+  );
+}

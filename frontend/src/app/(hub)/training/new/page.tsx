@@ -1,0 +1,12 @@
+import { Suspense } from "react";
+import { NewJob } from "@/features/training/components/new-job";
+
+export const metadata = { title: "New training job" };
+
+export default function TrainingNewPage() {
+  return (
+    <Suspense>
+      <NewJob />
+    </Suspense>
+  );
+}

@@ -1,0 +1,92 @@
+"use client";
+
+import { useQuery } from "@tanstack/react-query";
+import { ExternalLink } from "lucide-react";
+import { useCrumbLabel } from "@/components/app/crumb-label";
+import { ErrorState } from "@/components/app/error-state";
+import { LoadingState } from "@/components/app/loading-state";
+import { Page } from "@/components/app/page";
+import { PageHeader } from "@/components/app/page-header";
+import { useURLParams } from "@/components/app/url-params";
+import { Badge } from "@/components/ui/badge";
+import { Button } from "@/components/ui/button";
+import { Tabs, TabsContent, TabsList, TabsTrigger } from "@/components/ui/tabs";
+import { type Backend } from "@/lib/api/client";
+import { formatInteger } from "@/lib/format/numbers";
+import { hubModel } from "../api";
+import { hubURL } from "../lib/hub-links";
+import { DownloadPanel } from "./download-panel";
+import { FactsCard } from "./facts-card";
+import { FilesTable } from "./files-table";
+import { GatedBadge } from "./gated-badge";
+import { GatedNotice } from "./gated-notice";
+import { MemoryCard } from "./memory-card";
+import { ModelCard } from "./model-card";
+
+/** One model of the hub: does it fit, what is in it, and the way to get it. */
+export function HubModel({ repoId }: { repoId: string }) {
+  const { data, error, refetch, isFetching } = useQuery(hubModel(repoId));
+  const name = repoId.split("/")[1] ?? repoId;
+  useCrumbLabel(name);
+  return (
+    <Page>
+      <PageHeader
+        title={name}
+        description={repoId}
+        badge={
+          <>
+            {data?.quantization ? <Badge variant="primary">{data.quantization}</Badge> : null}
+            {data?.is_gated ? <GatedBadge /> : null}
+          </>
+        }
+        actions={
+          <Button asChild variant="outline">
+            <a href={hubURL(repoId)} target="_blank" rel="noreferrer noopener">
+              <ExternalLink aria-hidden />
+              Open on the hub
+              <span className="sr-only">(opens a new tab)</span>
+            </a>
+          </Button>
+        }
+      />
+      {data ? (
+        <>
+          {data.has_access ? null : <GatedNotice repoId={repoId} onCheck={() => void refetch()} checking={isFetching} />}
+          <Details model={data} />
+        </>
+      ) : error ? (
+        <ErrorState error={error} what={`the model ${repoId}`} onRetry={() => void refetch()} retrying={isFetching} />
+      ) : (
+        <LoadingState what={`the model ${repoId}`} />
+      )}
+    </Page>
+  );
+}
+
+function Details({ model }: { model: Backend<"HubModelDetails"> }) {
+  const { params, change } = useURLParams();
+  const tab = params.get("tab") === "files" ? "files" : "card";
+  return (
+    <div className="grid min-w-0 grid-cols-1 items-start gap-5 lg:grid-cols-[minmax(0,1fr)_20rem]">
+      <div className="flex min-w-0 flex-col gap-4 lg:order-last">
+        <DownloadPanel model={model} />
+        <MemoryCard model={model} />
+        <FactsCard model={model} />
+      </div>
+      <Tabs value={tab} onValueChange={(next) => change({ tab: next === "files" ? next : null })}>
+        <TabsList aria-label="About the model">
+          <TabsTrigger value="card">Card</TabsTrigger>
+          <TabsTrigger value="files">
+            Files <span className="text-xs text-muted-foreground tabular-nums">{formatInteger(model.files.length)}</span>
+          </TabsTrigger>
+        </TabsList>
+        <TabsContent value="card">
+          <ModelCard model={model} />
+        </TabsContent>
+        <TabsContent value="files">
+          <FilesTable model={model} />
+        </TabsContent>
+      </Tabs>
+    </div>
+  );
+}
