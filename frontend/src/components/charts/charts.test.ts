@@ -5,6 +5,7 @@ import { prepareChart, valuesAt } from "./chart-data";
 import { bucketExtremes, downsample, largestTriangles } from "./downsample";
 import { colorAt, describeSeries, summariseSeries } from "./series";
 import { sparklinePath } from "./sparkline-path";
+import { tickSteps } from "./tick-steps";
 import { formatTimeTick } from "./uplot-options";
 import { alignSeries, paddedRange, positiveOnly, smooth, toCSV, toRows } from "./transform";
 
@@ -209,4 +210,11 @@ it("colours go round, unless a series has its own", () => {
 it("ticks of time are as fine as they are close", () => {
   const seconds = new Date(2026, 10, 26, 12, 44, 5).getTime() / 1_000;
   expect([10, 60, 86_400].map((step) => formatTimeTick(seconds, step))).toEqual(["12:44:05", "12:44", "26 Nov"]);
+});
+
+describe("tickSteps", () => {
+  it("has no tick between two whole things, and gaps do not matter", () => {
+    expect(tickSteps([[1, null, 4, undefined]])[0]).toBe(1);
+    expect(tickSteps([[1, 2], [0.25]])).toContain(0.2);
+  });
 });

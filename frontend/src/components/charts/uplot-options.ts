@@ -1,6 +1,7 @@
 /** How a time series looks in uPlot. Colours are read from the theme whenever it draws. */
 import type uPlot from "uplot";
 import { colorAt, type ChartSeries } from "./series";
+import { xSteps, ySteps } from "./tick-steps";
 import { paddedRange } from "./transform";
 
 export type XKind = "step" | "time";
@@ -64,12 +65,14 @@ export function uPlotOptions(look: UPlotLook): uPlot.Options {
       {
         ...axis,
         size: 28,
+        ...(look.xKind === "step" ? { incrs: xSteps } : {}),
         values: (_plot, ticks, _axis, _space, step) =>
           look.xKind === "time" ? ticks.map((tick) => formatTimeTick(tick, step)) : ticks.map(look.formatX),
       },
       {
         ...axis,
         size: 56,
+        ...(look.yScale === "linear" ? { incrs: ySteps } : {}),
         values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : look.formatY(tick))),
       },
     ],
