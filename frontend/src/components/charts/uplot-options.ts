@@ -109,7 +109,7 @@ function drawnSeries(series: DrawnSeries, index: number, theme: (name: string) =
   };
 }
 
-/** Thin lines with a name: a model was loaded, a job began. */
+/** Thin lines with a name: a model was loaded, a job began. A name that would run into the one before it is left out. */
 function drawMarks(plot: uPlot, marks: readonly ChartMark[], theme: (name: string) => string): void {
   const { ctx, bbox } = plot;
   ctx.save();
@@ -119,6 +119,7 @@ function drawMarks(plot: uPlot, marks: readonly ChartMark[], theme: (name: strin
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
   ctx.textAlign = "left";
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+  let free = -Infinity;
   for (const mark of marks) {
     const left = plot.valToPos(mark.x, "x", true);
     if (left < bbox.left || left > bbox.left + bbox.width) continue;
@@ -126,7 +127,10 @@ function drawMarks(plot: uPlot, marks: readonly ChartMark[], theme: (name: strin
     ctx.moveTo(left, bbox.top);
     ctx.lineTo(left, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(mark.label, left + 4 * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+    const labelLeft = left + 4 * devicePixelRatio;
+    if (labelLeft < free) continue;
+    ctx.fillText(mark.label, labelLeft, bbox.top + 12 * devicePixelRatio);
+    free = labelLeft + ctx.measureText(mark.label).width + 4 * devicePixelRatio;
   }
   ctx.restore();
 }
