@@ -115,13 +115,6 @@ for (const route of ROUTES) {
     await expect(shell.main.getByRole("heading", { level: 1 })).toBeVisible();
     expect(await shell.overflow()).toBe(0);
   });
-
-  test(`${route} has no violation that axe finds, in either theme`, async ({ page, shell }) => {
-    await shell.open(route);
-    await expect(shell.main.getByRole("heading", { level: 1 })).toBeVisible();
-
-    await expectAccessible(page);
-  });
 }
 
 test("on a small screen the menu leads to every page", async ({ page, shell }) => {

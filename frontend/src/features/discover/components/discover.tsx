@@ -1,39 +1,43 @@
 "use client";
 
 import { useQuery } from "@tanstack/react-query";
+import dynamic from "next/dynamic";
+import { LoadingState } from "@/components/app/loading-state";
 import { Page } from "@/components/app/page";
 import { PageHeader } from "@/components/app/page-header";
 import { useURLParams } from "@/components/app/url-params";
+import { ViewTabs } from "@/components/app/view-tabs";
 import { Badge } from "@/components/ui/badge";
-import { Tabs, TabsContent, TabsList, TabsTrigger } from "@/components/ui/tabs";
 import { allDownloads } from "../api";
 import { isUnfinished } from "../lib/download-state";
 import { Browse } from "./browse";
-import { Downloads } from "./downloads";
+
+const Downloads = dynamic(() => import("./downloads").then((module) => module.Downloads), {
+  loading: () => <LoadingState what="the downloads" />,
+});
 
 export function Discover() {
-  const { params, change } = useURLParams();
+  const { params } = useURLParams();
   const { data } = useQuery(allDownloads);
   const numUnfinished = data?.items.filter(isUnfinished).length ?? 0;
   const view = params.get("view") === "downloads" ? "downloads" : "browse";
   return (
     <Page>
       <PageHeader title="Discover" description="Find MLX models on the hub and see whether they fit this machine." />
-      <Tabs value={view} onValueChange={(next) => change({ view: next === "downloads" ? next : null })}>
-        <TabsList aria-label="Discover">
-          <TabsTrigger value="browse">Browse</TabsTrigger>
-          <TabsTrigger value="downloads">
-            Downloads
-            {numUnfinished ? <Badge variant="primary">{numUnfinished}</Badge> : null}
-          </TabsTrigger>
-        </TabsList>
-        <TabsContent value="browse">
-          <Browse />
-        </TabsContent>
-        <TabsContent value="downloads">
-          <Downloads />
-        </TabsContent>
-      </Tabs>
+      <ViewTabs
+        label="Views of Discover"
+        param="view"
+        current={view}
+        views={[
+          { value: "browse", label: "Browse" },
+          {
+            value: "downloads",
+            label: "Downloads",
+            extra: numUnfinished ? <Badge variant="primary">{numUnfinished}</Badge> : null,
+          },
+        ]}
+      />
+      {view === "browse" ? <Browse /> : <Downloads />}
     </Page>
   );
 }

@@ -2,26 +2,34 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { ExternalLink } from "lucide-react";
+import dynamic from "next/dynamic";
 import { useCrumbLabel } from "@/components/app/crumb-label";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
 import { Page } from "@/components/app/page";
 import { PageHeader } from "@/components/app/page-header";
 import { useURLParams } from "@/components/app/url-params";
+import { ViewTabs } from "@/components/app/view-tabs";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
-import { Tabs, TabsContent, TabsList, TabsTrigger } from "@/components/ui/tabs";
+import { Skeleton } from "@/components/ui/skeleton";
 import { type Backend } from "@/lib/api/client";
 import { formatInteger } from "@/lib/format/numbers";
 import { hubModel } from "../api";
 import { hubURL } from "../lib/hub-links";
 import { DownloadPanel } from "./download-panel";
 import { FactsCard } from "./facts-card";
-import { FilesTable } from "./files-table";
 import { GatedBadge } from "./gated-badge";
 import { GatedNotice } from "./gated-notice";
-import { MemoryCard } from "./memory-card";
 import { ModelCard } from "./model-card";
+
+const FilesTable = dynamic(() => import("./files-table").then((module) => module.FilesTable), {
+  loading: () => <LoadingState what="the files" />,
+});
+const MemoryCard = dynamic(() => import("./memory-card").then((module) => module.MemoryCard), {
+  ssr: false,
+  loading: () => <Skeleton className="h-44 rounded-xl" />,
+});
 
 /** One model of the hub: does it fit, what is in it, and the way to get it. */
 export function HubModel({ repoId }: { repoId: string }) {
@@ -64,7 +72,7 @@ export function HubModel({ repoId }: { repoId: string }) {
 }
 
 function Details({ model }: { model: Backend<"HubModelDetails"> }) {
-  const { params, change } = useURLParams();
+  const { params } = useURLParams();
   const tab = params.get("tab") === "files" ? "files" : "card";
   return (
     <div className="grid min-w-0 grid-cols-1 items-start gap-5 lg:grid-cols-[minmax(0,1fr)_20rem]">
@@ -73,20 +81,22 @@ function Details({ model }: { model: Backend<"HubModelDetails"> }) {
         <MemoryCard model={model} />
         <FactsCard model={model} />
       </div>
-      <Tabs value={tab} onValueChange={(next) => change({ tab: next === "files" ? next : null })}>
-        <TabsList aria-label="About the model">
-          <TabsTrigger value="card">Card</TabsTrigger>
-          <TabsTrigger value="files">
-            Files <span className="text-xs text-muted-foreground tabular-nums">{formatInteger(model.files.length)}</span>
-          </TabsTrigger>
-        </TabsList>
-        <TabsContent value="card">
-          <ModelCard model={model} />
-        </TabsContent>
-        <TabsContent value="files">
-          <FilesTable model={model} />
-        </TabsContent>
-      </Tabs>
+      <div className="flex min-w-0 flex-col gap-4">
+        <ViewTabs
+          label="About the model"
+          param="tab"
+          current={tab}
+          views={[
+            { value: "card", label: "Card" },
+            {
+              value: "files",
+              label: "Files",
+              extra: <span className="text-xs tabular-nums">{formatInteger(model.files.length)}</span>,
+            },
+          ]}
+        />
+        {tab === "card" ? <ModelCard model={model} /> : <FilesTable model={model} />}
+      </div>
     </div>
   );
 }

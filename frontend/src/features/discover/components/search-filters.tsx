@@ -1,16 +1,18 @@
 "use client";
 
 import { X } from "lucide-react";
-import { useId } from "react";
+import dynamic from "next/dynamic";
 import { useDebouncedText } from "@/components/app/use-debounced-text";
 import { Button } from "@/components/ui/button";
 import { SearchInput } from "@/components/ui/input-group";
-import { Label } from "@/components/ui/label";
-import { Select, SelectContent, SelectItem, SelectTrigger, SelectValue } from "@/components/ui/select";
-import { Switch } from "@/components/ui/switch";
-import { type HubFilter, type HubSort, QUANTIZATIONS, type SizeClass, SIZES, SORTS } from "../lib/search-params";
+import { Skeleton } from "@/components/ui/skeleton";
+import { type HubFilter } from "../lib/search-params";
 
-const ANY = "any";
+// Selects and switches are a third of the page's script, and nothing that one looks for first.
+const FilterChoices = dynamic(() => import("./filter-choices").then((module) => module.FilterChoices), {
+  ssr: false,
+  loading: () => <Skeleton className="h-7 w-160 max-w-full" />,
+});
 
 interface SearchFiltersProps {
   filter: HubFilter;
@@ -41,26 +43,7 @@ export function SearchFilters({ filter, onChange, onClear }: SearchFiltersProps)
         onChange={(event) => setText(event.target.value)}
       />
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-        <Choice
-          label="Quantisation"
-          value={filter.quantization ?? ANY}
-          options={[[ANY, "Any quantisation"], ...Object.entries(QUANTIZATIONS)]}
-          onChange={(value) => onChange({ quantization: value === ANY ? null : value })}
-        />
-        <Choice
-          label="Size"
-          value={filter.size}
-          options={Object.entries(SIZES).map(([value, { label }]) => [value, label] as const)}
-          onChange={(value) => onChange({ size: value as SizeClass })}
-        />
-        <Choice
-          label="Order"
-          value={filter.sort}
-          options={Object.entries(SORTS)}
-          onChange={(value) => onChange({ sort: value as HubSort })}
-        />
-        <Toggle label="Fits this machine" checked={filter.fitsOnly} onChange={(isOn) => onChange({ fitsOnly: isOn })} />
-        <Toggle label="MLX only" checked={filter.mlxOnly} onChange={(isOn) => onChange({ mlxOnly: isOn })} />
+        <FilterChoices filter={filter} onChange={onChange} />
         {onClear ? (
           <Button variant="ghost" size="sm" onClick={onClear}>
             <X aria-hidden />
@@ -69,47 +52,5 @@ export function SearchFilters({ filter, onChange, onClear }: SearchFiltersProps)
         ) : null}
       </div>
     </form>
-  );
-}
-
-interface ChoiceProps {
-  label: string;
-  value: string;
-  options: readonly (readonly [value: string, label: string])[];
-  onChange: (value: string) => void;
-}
-
-function Choice({ label, value, options, onChange }: ChoiceProps) {
-  return (
-    <Select value={value} onValueChange={onChange}>
-      <SelectTrigger size="sm" aria-label={label} className="w-auto">
-        <SelectValue />
-      </SelectTrigger>
-      <SelectContent>
-        {options.map(([option, text]) => (
-          <SelectItem key={option} value={option}>
-            {text}
-          </SelectItem>
-        ))}
-      </SelectContent>
-    </Select>
-  );
-}
-
-interface ToggleProps {
-  label: string;
-  checked: boolean;
-  onChange: (isOn: boolean) => void;
-}
-
-function Toggle({ label, checked, onChange }: ToggleProps) {
-  const id = useId();
-  return (
-    <span className="flex items-center gap-2">
-      <Switch id={id} checked={checked} onCheckedChange={onChange} />
-      <Label htmlFor={id} className="text-xs">
-        {label}
-      </Label>
-    </span>
   );
 }

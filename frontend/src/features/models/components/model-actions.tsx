@@ -1,19 +1,21 @@
 "use client";
 
-import { Ellipsis, MessageSquareText, Pencil, Shrink, Trash2 } from "lucide-react";
+import { Ellipsis, MessageSquareText } from "lucide-react";
 import dynamic from "next/dynamic";
 import Link from "next/link";
 import { useState } from "react";
 import { Button } from "@/components/ui/button";
-import {
-  DropdownMenu,
-  DropdownMenuContent,
-  DropdownMenuItem,
-  DropdownMenuSeparator,
-  DropdownMenuTrigger,
-} from "@/components/ui/dropdown-menu";
 import { type ModelRow, preferredName } from "../lib/model-rows";
+import { type ModelAction } from "./model-menu";
 
+const ModelMenu = dynamic(() => import("./model-menu").then((module) => module.ModelMenu), {
+  ssr: false,
+  loading: () => (
+    <Button variant="outline" size="icon" aria-label="More actions" disabled>
+      <Ellipsis aria-hidden />
+    </Button>
+  ),
+});
 const EditDialog = dynamic(() => import("./edit-dialog").then((module) => module.EditDialog), { ssr: false });
 const QuantiseDialog = dynamic(() => import("./quantise-dialog").then((module) => module.QuantiseDialog), { ssr: false });
 const DeleteDialog = dynamic(() => import("./delete-dialog").then((module) => module.DeleteDialog), { ssr: false });
@@ -21,7 +23,7 @@ const DeleteDialog = dynamic(() => import("./delete-dialog").then((module) => mo
 /** What can be done with the whole model. */
 export function ModelActions({ row }: { row: ModelRow }) {
   const { model } = row;
-  const [dialog, setDialog] = useState<"edit" | "quantise" | "delete" | null>(null);
+  const [dialog, setDialog] = useState<ModelAction | null>(null);
   const close = () => setDialog(null);
   const name = preferredName(row.servedNames);
   const canQuantise = model.type === "base" && row.quantization === null && row.state !== "absent";
@@ -35,30 +37,7 @@ export function ModelActions({ row }: { row: ModelRow }) {
           </Link>
         </Button>
       ) : null}
-      <DropdownMenu>
-        <DropdownMenuTrigger asChild>
-          <Button variant="outline" size="icon" aria-label="More actions">
-            <Ellipsis aria-hidden />
-          </Button>
-        </DropdownMenuTrigger>
-        <DropdownMenuContent align="end">
-          <DropdownMenuItem onSelect={() => setDialog("edit")}>
-            <Pencil aria-hidden />
-            Edit
-          </DropdownMenuItem>
-          {canQuantise ? (
-            <DropdownMenuItem onSelect={() => setDialog("quantise")}>
-              <Shrink aria-hidden />
-              Quantise
-            </DropdownMenuItem>
-          ) : null}
-          <DropdownMenuSeparator />
-          <DropdownMenuItem variant="destructive" onSelect={() => setDialog("delete")}>
-            <Trash2 aria-hidden />
-            Delete
-          </DropdownMenuItem>
-        </DropdownMenuContent>
-      </DropdownMenu>
+      <ModelMenu canQuantise={canQuantise} onChoose={setDialog} />
       {dialog === "edit" ? <EditDialog model={model} onClose={close} /> : null}
       {dialog === "quantise" ? <QuantiseDialog model={model} onClose={close} /> : null}
       {dialog === "delete" ? <DeleteDialog model={model} onClose={close} /> : null}

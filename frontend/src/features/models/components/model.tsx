@@ -1,6 +1,7 @@
 "use client";
 
 import { useQuery } from "@tanstack/react-query";
+import dynamic from "next/dynamic";
 import { useCrumbLabel } from "@/components/app/crumb-label";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
@@ -10,14 +11,18 @@ import { useFallbackInterval } from "@/lib/events/event-provider";
 import { modelDetail } from "../api";
 import { useAdapterSizes, useModelRows } from "../hooks/use-model-rows";
 import { type Model as RegisteredModel } from "../lib/model-rows";
-import { AliasesSection } from "./aliases-section";
 import { DependentsCard } from "./dependents-card";
 import { FactsCard } from "./facts-card";
 import { ModelActions } from "./model-actions";
 import { ServingSection } from "./serving-section";
 import { StateBadge } from "./state-badge";
-import { TasksSection } from "./tasks-section";
-import { VersionsSection } from "./versions-section";
+
+const VersionsSection = dynamic(() => import("./versions-section").then((module) => module.VersionsSection), {
+  ssr: false,
+  loading: () => <LoadingState what="the versions" count={3} />,
+});
+const AliasesSection = dynamic(() => import("./aliases-section").then((module) => module.AliasesSection), { ssr: false });
+const TasksSection = dynamic(() => import("./tasks-section").then((module) => module.TasksSection), { ssr: false });
 
 const TASK_KINDS = ["export", "quantise"];
 

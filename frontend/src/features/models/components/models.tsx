@@ -17,8 +17,8 @@ import { registry } from "../api";
 import { readRegistryFilter, readSort, writeRegistryFilter } from "../lib/search-params";
 import { ModelsTable } from "./models-table";
 import { ModelsToolbar } from "./models-toolbar";
-import { TasksSection } from "./tasks-section";
 
+const TasksSection = dynamic(() => import("./tasks-section").then((module) => module.TasksSection), { ssr: false });
 const RegisterDialog = dynamic(() => import("./register-dialog").then((module) => module.RegisterDialog), { ssr: false });
 const ImportDialog = dynamic(() => import("./import-dialog").then((module) => module.ImportDialog), { ssr: false });
 

@@ -111,8 +111,11 @@ function ServedRow({ served: { name, served } }: { served: ServedName }) {
   );
 }
 
-function whyNotServed({ model, state }: ModelRow): string {
+function whyNotServed({ model, state, numBytes }: ModelRow): string {
   if (state === "unknown") return "The inference server does not answer, so it is not known what it serves.";
+  if (model.type === "base" && numBytes !== null) {
+    return "The inference server does not know these weights yet. It looks for new ones by itself.";
+  }
   if (model.type === "base") return `The weights of ${model.base_model} are not on this machine. Download them in Discover.`;
   if (model.latest_version === null) return "It has no version yet. Train one, and it is served.";
   return "No alias points to a version of it. Promote one below, and it is served under that alias.";
