@@ -100,7 +100,7 @@ def test_worker_becomes_the_worker_process(hub_cli: CommandLine, registry: Runni
     environment = hub_cli.environment(MLX_HUB_MACHINE_ID="by-hand", **variables)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
         assert process.stdout is not None
-        announced = process.stdout.readline()
+        announced = next((line for line in process.stdout if line.startswith("Worker")), "")
         process.terminate()
         status = process.wait(30)
 
