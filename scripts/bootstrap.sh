@@ -78,7 +78,7 @@ sync_python() {
 
 sync_node() {
     local member=$1 key
-    node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null ||
+    node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null ||
         die "Node 20 or newer is needed for $member; node is $(node --version 2>/dev/null || echo missing)."
     key="$(cksum <"$member/package-lock.json") $PWD"
     if [ "$(cat "$member/node_modules/.stamp" 2>/dev/null)" = "$key" ]; then
