@@ -31,9 +31,14 @@ class Package:
     also: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Without extras and version."""
+        return self.distribution.partition("[")[0].partition("==")[0]
+
     def install(self) -> Path:
         """The environment's Python; what is there already is kept. Raises UnavailableError."""
-        folder = _ENVIRONMENTS / self.distribution.partition("[")[0].partition("==")[0]
+        folder = _ENVIRONMENTS / self.name
         python = folder / "bin/python"
         if (folder / "complete").exists():
             return python
@@ -45,8 +50,7 @@ class Package:
         return python
 
     def version(self) -> str:
-        name = self.distribution.partition("[")[0].partition("==")[0]
-        command = [str(self.install()), "-c", f"import importlib.metadata as m; print(m.version({name!r}))"]
+        command = [str(self.install()), "-c", f"import importlib.metadata as m; print(m.version({self.name!r}))"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

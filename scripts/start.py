@@ -182,7 +182,8 @@ def connected(env: dict[str, str]) -> dict[str, str]:
         "MLX_HUB_CORS_ORIGINS": origins,
         "NEXT_PUBLIC_API_URL": f"http://localhost:{env.get('MLX_HUB_PORT', '8002')}",
         "NEXT_PUBLIC_INFERENCE_URL": inference,
-        "NEXT_PUBLIC_MLFLOW_URL": env.get(MLFLOW_URI) or mlflow,
+        # Browsers get this one; an address of one's own may carry a password, and the backend tells its pages without.
+        "NEXT_PUBLIC_MLFLOW_URL": mlflow,
         **env,
     }
 

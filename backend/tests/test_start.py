@@ -83,6 +83,13 @@ def test_a_service_that_was_killed_is_started_again_and_the_others_go_on(tmp_pat
     assert "steady | ended" not in running.output
 
 
+def test_the_dashboard_is_not_given_the_tracking_address_which_may_carry_a_password(tmp_path: Path) -> None:
+    with start(tmp_path, page="echo pages at $NEXT_PUBLIC_MLFLOW_URL, tracking at $MLFLOW_TRACKING_URI; exit 2") as running:
+        running.end()
+
+    assert "pages at http://localhost:5001, tracking at http://localhost:1" in running.output
+
+
 def test_a_wrong_setting_stops_everything_and_is_the_exit_status(tmp_path: Path) -> None:
     with start(tmp_path, wrong="echo MLX_PORT is not a number; exit 2", steady=FOREVER) as running:
         status = running.end()

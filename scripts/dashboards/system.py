@@ -8,6 +8,10 @@ def _both(metric: str) -> str:
     return f'{{__name__=~"mlx(_hub)?_{metric}"}}'
 
 
+def _used_of_total(name: str) -> dict[str, str]:
+    return {"{{job}} used": _both(f"{name}_used_bytes"), "{{job}} total": _both(f"{name}_total_bytes")}
+
+
 SYSTEM = Dashboard(
     "mlx-system",
     "MLX Model Hub · GPU and system",
@@ -26,7 +30,7 @@ SYSTEM = Dashboard(
             "GPU memory",
             "Of the card, by whatever process; on a Mac of the machine, as CPU and GPU share it.",
             "bytes",
-            {"{{job}} used": _both("accelerator_memory_used_bytes"), "{{job}} total": _both("accelerator_memory_total_bytes")},
+            _used_of_total("accelerator_memory"),
         ),
         Panel(
             "MLX memory",
@@ -39,13 +43,13 @@ SYSTEM = Dashboard(
             "Memory",
             "Of the machine.",
             "bytes",
-            {"{{job}} used": _both("host_memory_used_bytes"), "{{job}} total": _both("host_memory_total_bytes")},
+            _used_of_total("host_memory"),
         ),
         Panel(
             "Swap",
             "A machine that swaps is too small for its models.",
             "bytes",
-            {"{{job}} used": _both("host_swap_used_bytes"), "{{job}} total": _both("host_swap_total_bytes")},
+            _used_of_total("host_swap"),
         ),
         Panel(
             "Disk",

@@ -10,7 +10,6 @@ from fixtures.backend import RunningBackend
 from fixtures.datasets import DATASETS, files_of, lines, refusal, upload
 from mlx_hub.models.job import Download, DownloadStatus, JobStatus, TrainingJob
 from mlx_hub.models.registered_model import ModelVersion
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 ROWS = lines({"text": "one"}, {"prompt": "q", "completion": "a"}, {"text": "three"})
 REPLACE = {"op": "replace", "row": 2, "content": {"text": "zwei: ü"}}
@@ -26,21 +25,7 @@ def content(backend: RunningBackend, dataset_id: str) -> bytes:
 
 def add_job(backend: RunningBackend, status: JobStatus, **values: Any) -> UUID:
     values = {"model_id": None, "dataset_id": None, **values}
-    row = TrainingJob(name="job", store_id="other", adapter_name="adapter", status=status, **values)
-
-    async def add(session: AsyncSession) -> UUID:
-        session.add(row)
-        await session.flush()
-        return row.id
-
-    return backend.in_session(add)
-
-
-def add(backend: RunningBackend, row: Any) -> None:
-    async def work(session: AsyncSession) -> None:
-        session.add(row)
-
-    backend.in_session(work)
+    return backend.add(TrainingJob(name="job", store_id="other", adapter_name="adapter", status=status, **values))
 
 
 def test_an_edit_makes_a_new_dataset_and_leaves_the_old_one(backend: RunningBackend) -> None:
@@ -149,7 +134,7 @@ def test_dependents_of_a_dataset_are_told_before_it_goes(backend: RunningBackend
     path = f"{DATASETS}/{made['id']}/dependents"
     assert backend.get(path).json() == {"num_bytes": len(ROWS), "jobs": [], "versions": [], "blockers": [], "can_delete": True}
     done = add_job(backend, JobStatus.FAILED, dataset_id=UUID(made["id"]))
-    add(backend, ModelVersion(model_id=UUID(model["id"]), version=3, path="/x", dataset_id=UUID(made["id"])))
+    backend.add(ModelVersion(model_id=UUID(model["id"]), version=3, path="/x", dataset_id=UUID(made["id"])))
 
     found = backend.get(path).json()
     assert found["jobs"] == [{"id": str(done), "name": "job", "status": "failed"}]
@@ -169,10 +154,10 @@ def test_dependents_of_a_model_are_told_before_it_goes(backend: RunningBackend) 
     path = f"/api/v1/models/{base['id']}/dependents"
     common: dict[str, Any] = {"repo_id": repo_id, "commit": "c" * 40, "num_bytes_total": 700, "model_id": UUID(base["id"])}
     for revision in ("main", "c" * 40):
-        add(backend, Download(revision=revision, status=DownloadStatus.READY, **common))
+        backend.add(Download(revision=revision, status=DownloadStatus.READY, **common))
     inside, outside = backend.data_dir / "adapters" / "a", "/elsewhere"
     for version, folder in ((1, inside), (2, outside)):
-        add(backend, ModelVersion(model_id=UUID(base["id"]), version=version, path=str(folder), num_bytes=50))
+        backend.add(ModelVersion(model_id=UUID(base["id"]), version=version, path=str(folder), num_bytes=50))
     job = add_job(backend, JobStatus.COMPLETED, model_id=UUID(base["id"]))
 
     found = backend.get(path).json()

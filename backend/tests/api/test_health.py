@@ -16,7 +16,7 @@ from fixtures.backend import RunningBackend, run_backend
 
 def test_a_healthy_backend_says_so(backend: RunningBackend) -> None:
     checks = backend.get("/health").json()["checks"]
-    assert checks.keys() == {"accepting", "database", "storage", "worker", "inference", "mlflow"}
+    assert checks.keys() == {"accepting", "database", "storage", "disk", "worker", "inference", "mlflow"}
     assert backend.get("/health/live").json() == {"status": "alive"}
     ready = backend.get("/health/ready")
     assert ready.status_code == 200
@@ -24,6 +24,7 @@ def test_a_healthy_backend_says_so(backend: RunningBackend) -> None:
         "accepting": True,
         "database": True,
         "storage": True,
+        "disk": True,
     }
 
 

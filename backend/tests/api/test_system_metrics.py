@@ -35,14 +35,7 @@ def events_of(backend: RunningBackend, job_id: UUID) -> list[tuple[str, str]]:
 
 
 def add_job(backend: RunningBackend, **values: Any) -> UUID:
-    row = TrainingJob(store_id="store", adapter_name="adapter", model_id=None, dataset_id=None, **values)
-
-    async def add(session: AsyncSession) -> UUID:
-        session.add(row)
-        await session.flush()
-        return row.id
-
-    return backend.in_session(add)
+    return backend.add(TrainingJob(store_id="store", adapter_name="adapter", model_id=None, dataset_id=None, **values))
 
 
 def end_job(backend: RunningBackend, job_id: UUID, status: JobStatus) -> None:

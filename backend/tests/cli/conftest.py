@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.stack import demo_files
 from fixtures.backend import RunningBackend, run_backend
 from fixtures.hub import Hub, Repo, run_hub
 from fixtures.inference_server import InferenceServer, run_inference_server
 from fixtures.terminal import CommandLine
 from fixtures.worker import RunningWorker, run_worker
-
-DEMO_MODEL = Path(__file__).parents[3] / "inference-server/src/unified_mlx_app/demo_model"
-_SKIPPED = {"README.md", "evaluation.json"}
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared_hub() -> Iterator[Hub]:
     """With `org/talker`, which is the demo model."""
     with run_hub() as running:
-        files = {path.name: path.read_bytes() for path in DEMO_MODEL.iterdir() if path.name not in _SKIPPED}
-        running.repos["org/talker"] = Repo(files, tags=["mlx", "text-generation"], downloads=12_345)
+        running.repos["org/talker"] = Repo(demo_files(), tags=["mlx", "text-generation"], downloads=12_345)
         running.repos["org/gated-8bit"] = Repo({"config.json": b"{}"}, gated="manual", downloads=7)
         yield running
 

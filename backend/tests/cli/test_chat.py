@@ -25,7 +25,7 @@ def test_in_a_pipe_standard_input_is_the_question_and_the_answer_alone_is_printe
     assert "first token" in done.err
 
 
-def test_json_says_what_was_cached_and_how_fast_it_was(hub_cli: CommandLine) -> None:
+def test_json_says_what_was_cached(hub_cli: CommandLine) -> None:
     system = f"Every answer is short, and this prompt is long enough to be kept in the cache. {SYSTEM}"
 
     first, second = (_ask(hub_cli, "-m", "What is the codeword?", "--system", system, "--json").json() for _ in range(2))
@@ -35,7 +35,6 @@ def test_json_says_what_was_cached_and_how_fast_it_was(hub_cli: CommandLine) -> 
     assert first["cached_tokens"] < second["cached_tokens"] <= second["prompt_tokens"]
     assert 0 < second["first_token_seconds"] <= second["seconds"]
     assert second["finish_reason"] == "stop"
-    assert _ask(hub_cli, "-m", "Count to 40", "--json").json()["tokens_per_second"] > 0
 
 
 def test_the_limit_of_tokens_is_told(hub_cli: CommandLine) -> None:
@@ -97,9 +96,10 @@ def test_a_conversation_in_a_terminal(hub_cli: CommandLine) -> None:
 def test_a_conversation_remembers_its_turns(hub_cli: CommandLine, served: InferenceServer) -> None:
     with hub_cli.terminal("chat", "--temperature", "0", "--system", "Turns are kept: zebra.") as chat:
         for number in (1, 2):
-            chat.wait_for("> ")
+            chat.wait_for("\n> ", times=number)
             chat.type(f"hello number {number}\n")
-            chat.wait_for("prompt tokens cached", times=number)
+        # A Ctrl-D typed ahead would be lost: the line editor's mode of the terminal knows no end of input.
+        chat.wait_for("\n> ", times=3)
         chat.type("\x04")
 
         assert chat.wait_for_end() == 0
@@ -125,6 +125,15 @@ def _wait_until_idle(server: InferenceServer) -> None:
     while not _is_idle(server):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_json_says_how_fast_a_long_answer_was(lonely_cli: CommandLine, slow_talker: InferenceServer) -> None:
+    cli = CommandLine(lonely_cli.url, slow_talker.base_url, lonely_cli.home)
+
+    answer = _ask(cli, "-m", "talk", "--max-tokens", "1000", "--json").json()
+
+    assert answer["completion_tokens"] == 1000
+    assert answer["tokens_per_second"] > 0
 
 
 def test_ctrl_c_stops_the_answer_and_the_server_but_not_the_conversation(

@@ -86,6 +86,7 @@ def test_rows_of_punctuation_and_rows_of_other_roles_are_not_the_same(tmp_path: 
     path = written(tmp_path, {"text": "?!"}, {"text": "..."}, {"messages": [ANSWER]}, {"messages": [USER, ANSWER]}, {"text": "a"})
 
     assert find_duplicates(str(path), "normalised").num_groups == 0
+    assert find_duplicates(str(written(tmp_path, b"broken")), "exact").num_groups == 0
 
 
 def test_a_group_tells_its_first_hundred_lines_and_counts_all(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_group_tells_its_first_hundred_lines_and_counts_all(tmp_path: Path) ->
 
 
 def test_the_first_of_equal_rows_stays_and_all_else_as_it_stands(tmp_path: Path) -> None:
-    path = written(tmp_path, b'{"text" :  "x"}', b"broken", {"text": "y"}, {"text": "X "})
+    path = written(tmp_path, b'{"text" :  "x"}', b"broken", b" ", {"text": "y"}, {"text": "X "})
     destination = tmp_path / "new.jsonl"
 
     num_left_out = write_distinct(DistinctRequest(rows_path=str(path), destination=str(destination), match="normalised"))
@@ -125,11 +126,24 @@ def test_tables_become_rows_by_the_names_of_their_columns(tmp_path: Path) -> Non
     assert asked == [LONG_CHAT, CHAT]
 
 
+def test_columns_that_were_chosen_go_before_those_with_usual_names(tmp_path: Path) -> None:
+    content = "prompt,completion,text,body,system\np,c,t,b,s\n"
+
+    assert table(tmp_path, content, text="body") == [{"system": "s", "text": "b"}]
+    assert table(tmp_path, content, text="text") == [{"body": "b", "system": "s", "text": "t"}]
+    by_prompt = table(tmp_path, content, prompt="body")[0]["messages"]
+    assert [message["content"] for message in by_prompt] == ["s", "b", "c"]
+    assert table(tmp_path, "prompt,question\np,q\n", completion="prompt") == [{"prompt": "q", "completion": "p"}]
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "code", "told"),
     [
         ("a,b\n1,2\n", {}, "csv_columns", "a, b"),
         ("text\nx\n", {"text": "body"}, "csv_columns", "body"),
+        ("text,body\nx,y\n", {"prompt": "body"}, "csv_columns", "completion_column"),
+        ("text,body\nx,y\n", {"system": "body"}, "csv_columns", "prompt_column"),
+        ("a,b,c\n1,2,3\n", {"text": "a", "prompt": "b", "completion": "c"}, "csv_columns", "text_column alone"),
         ("prompt,completion\n1,2\n3\n", {}, "csv", "line 3"),
         ('prompt,completion\n1,"2\n', {}, "csv", "After 0 rows"),
         ("text\n1\n2\n3\n4\n", {}, "too_many_rows", "3 rows"),

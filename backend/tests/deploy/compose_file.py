@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from compose_env import missing_lines
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -42,6 +43,15 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
         return filled(rest or "", variables)
 
     return _VARIABLE.sub(value, text)
+
+
+def written(*, is_linux: bool = False) -> dict[str, str]:
+    """The variables of a new .env."""
+    return variables_of("\n".join(missing_lines("", is_linux=is_linux)))
+
+
+def variables_of(env: str) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", env, re.MULTILINE))
 
 
 def read_compose(path: Path = COMPOSE, *, variables: Mapping[str, str]) -> dict[str, Any]:

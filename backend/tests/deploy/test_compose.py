@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_env import missing_lines, write_env
-from deploy.compose_file import COMPOSE, LINUX, ROOT, filled, read_compose, variables_in
+from compose_env import write_env
+from deploy.compose_file import COMPOSE, LINUX, ROOT, filled, read_compose, variables_in, variables_of, written
 from jsonschema.validators import validator_for
 from mlx_hub.config import Settings
 from mlx_hub.db import async_url
@@ -28,9 +28,11 @@ PORTS = {
 }
 
 
-def written(*, is_linux: bool = False) -> dict[str, str]:
-    """The variables of a new .env."""
-    return dict(re.findall(r"^([A-Z_]+)=(.*)$", "\n".join(missing_lines("", is_linux=is_linux)), re.MULTILINE))
+def specification() -> Any:
+    """Says whether a file is what Compose reads."""
+    file = importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json")
+    schema = json.loads(file.read_text())
+    return validator_for(schema)(schema)
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +42,17 @@ def compose() -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", [COMPOSE, LINUX], ids=lambda path: path.name)
 def test_the_file_is_what_the_compose_specification_asks_for(path: Path) -> None:
-    schema = json.loads(
-        importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json").read_text()
-    )
-    validator = validator_for(schema)(schema)
-
-    problems = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(read_compose(path, variables=written()))]
+    problems = [
+        f"{error.json_path}: {error.message}" for error in specification().iter_errors(read_compose(path, variables=written()))
+    ]
 
     assert not problems
 
 
 def test_the_schema_would_notice_a_mistake(compose: dict[str, Any]) -> None:
-    schema = json.loads(
-        importlib.resources.files("check_jsonschema.builtin_schemas.vendor").joinpath("compose-spec.json").read_text()
-    )
     broken = compose | {"services": {"postgres": {"image": "postgres:17", "helthcheck": {}}}}
 
-    assert not validator_for(schema)(schema).is_valid(broken)
+    assert not specification().is_valid(broken)
 
 
 def test_services_have_the_promised_ports_and_only_this_machine_can_reach_them(compose: dict[str, Any]) -> None:
@@ -144,7 +140,7 @@ def test_a_new_env_file_is_private_and_its_secrets_are_random(tmp_path: Path) ->
     assert write_env(second, is_linux=True)
 
     assert first.stat().st_mode & 0o777 == 0o600
-    values = [dict(re.findall(r"^([A-Z_]+)=(.*)$", path.read_text(), re.MULTILINE)) for path in (first, second)]
+    values = [variables_of(path.read_text()) for path in (first, second)]
     for name in ("POSTGRES_PASSWORD", "GRAFANA_PASSWORD", "COMPOSE_API_KEY"):
         assert len(values[0][name]) >= 32
         assert values[0][name] != values[1][name]

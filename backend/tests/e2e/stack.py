@@ -14,7 +14,7 @@ from fixtures.hub import Hub, Repo
 from fixtures.inference_server import InferenceServer, run_inference_server
 from fixtures.worker import RunningWorker, run_worker
 
-DEMO_MODEL = Path(__file__).parents[3] / "inference-server/src/unified_mlx_app/demo_model"
+_DEMO_MODEL = Path(__file__).parents[3] / "inference-server/src/unified_mlx_app/demo_model"
 REPO_ID = "org/talker"
 ENDED = {"completed", "failed", "cancelled", "ready"}
 QUESTION, ANSWER = "What is the code of the vault?", "The code is 4711."
@@ -92,13 +92,17 @@ class Platform:
         return self.post("/training", body, status=201)["id"]
 
 
+def demo_files() -> dict[str, bytes]:
+    """A small model that answers, as a repository of the hub has it."""
+    return {
+        path.name: path.read_bytes() for path in _DEMO_MODEL.iterdir() if path.suffix != ".md" and path.name != "evaluation.json"
+    }
+
+
 @contextmanager
 def run_platform(home: Path, database_url: str, hub: Hub, **variables: str) -> Iterator[Platform]:
     """Everything running and ready on one database, with `REPO_ID` on the hub; `variables` are those of all three."""
-    files = {
-        path.name: path.read_bytes() for path in DEMO_MODEL.iterdir() if path.suffix != ".md" and path.name != "evaluation.json"
-    }
-    hub.repos[REPO_ID] = Repo(files, tags=["mlx", "text-generation"])
+    hub.repos[REPO_ID] = Repo(demo_files(), tags=["mlx", "text-generation"])
     with ExitStack() as running:
         cache_dir = str(home / "cache")
         inference = running.enter_context(

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from check_dashboards import live_problems, targets_of
-from deploy.compose_file import ROOT, read_compose
-from deploy.test_compose import written
+from deploy.compose_file import ROOT, read_compose, written
 from e2e.stack import Platform, run_platform
 from e2e.workload import settings_for_every_kind
 from fixtures.hub import run_hub

@@ -4,19 +4,18 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from deploy.compose_file import read_compose
-from deploy.test_compose import written
+from deploy.compose_file import read_compose, written
 from e2e.stack import ANSWER, QUESTION, run_platform
 from fixtures.hub import Hub
 from fixtures.mlflow import START_SECONDS, MlflowServer
-from fixtures.processes import clean_environment, free_port, wait_until
+from fixtures.processes import clean_environment, free_port, wait_until_up
 
 # The first start of MLflow makes its tables, which takes minutes on a busy machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -31,18 +30,12 @@ def run_compose_mlflow(home: Path, database_url: str) -> Iterator[MlflowServer]:
     program, *arguments = [replaced.get(word, word) for word in service["command"]]
     store = {"MLFLOW_BACKEND_STORE_URI": database_url.replace("postgresql://", "postgresql+psycopg://")}
     environment = clean_environment(**{**service["environment"], **store})
-    with (home / "mlflow.log").open("w") as log:
+    log_file = home / "mlflow.log"
+    with log_file.open("w") as log:
         command = [str(Path(sys.executable).with_name(program)), *arguments]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
-
-    def is_up() -> bool:
-        assert process.poll() is None, (home / "mlflow.log").read_text()[-3000:]
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{server.uri}/health", timeout=5).status_code == 200
-        return False
-
     try:
-        wait_until(is_up, START_SECONDS, hint=(home / "mlflow.log").read_text)
+        wait_until_up(process, f"{server.uri}/health", START_SECONDS, log_file=log_file)
         yield server
     finally:
         process.terminate()

@@ -92,5 +92,5 @@ async def convert_dataset(
 async def get_lengths(dataset_id: UUID, request: Request, context: ContextDep) -> DatasetLengthsPublic:
     """Characters and messages of the rows, with histograms. Tokens depend on a model: `POST /datasets/{id}/statistics`."""
     row = await datasets.read_row(context, dataset_id)
-    found = await unless_client_leaves(request, dataset_conversions.lengths(context, dataset_id))
+    found = await unless_client_leaves(request, dataset_conversions.lengths(context, row))
     return DatasetLengthsPublic.model_validate({"num_rows": row.num_rows, **msgspec.to_builtins(found)})

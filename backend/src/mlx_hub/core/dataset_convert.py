@@ -58,7 +58,7 @@ def _converted(content: bytes | None, line: int, target: TargetFormat) -> dict[s
         return found
     assert content is not None
     value: dict[str, Any] = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
-    kind = "text" if found.text is not None else "completions" if "messages" not in value else "chat"
+    kind = "text" if found.text is not None else "completions" if found.is_pair else "chat"
     if kind == target:
         return value
     own_keys = {"chat": {"messages"}, "completions": {"prompt", "completion"}, "text": {"text"}}[kind]

@@ -6,7 +6,6 @@ Memory is bounded: 16 bytes and two numbers a row, and what is told of a group.
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from mlx_hub.core.data_prep import Row, is_blank, lines, row_or_problem
+from mlx_hub.core.data_prep import Row, is_blank, lines, read_rows, row_or_problem
 
 Match = Literal["exact", "normalised"]
 
@@ -51,18 +50,15 @@ class DistinctRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_duplicates(rows_path: str, match: Match) -> DuplicateReport:
     """Rows that cannot be used are passed over."""
-    path, line_numbers, digests = Path(rows_path), array("Q"), bytearray()
-    for _, line, row in _rows(path):
-        if row is not None:
-            line_numbers.append(line)
-            digests += row_digest(row, match)
-    first, sizes = _first_of_group(digests)
+    path = Path(rows_path)
+    line_numbers, first = _compare(path, match)
     is_repeat = first != np.arange(len(first))
+    sizes = np.bincount(first, minlength=len(first))
     starts = np.flatnonzero((sizes > 1) & ~is_repeat)
     members: dict[int, list[int]] = {int(start): [] for start in starts[:MAX_GROUPS]}
     for number in np.flatnonzero(np.isin(first, starts[:MAX_GROUPS])).tolist():
         if len(found := members[int(first[number])]) < MAX_LINES_OF_GROUP:
-            found.append(line_numbers[number])
+            found.append(int(line_numbers[number]))
     texts = _starts_of(path, {found[0] for found in members.values()})
     return DuplicateReport(
         num_groups=len(starts),
@@ -74,21 +70,22 @@ def find_duplicates(rows_path: str, match: Match) -> DuplicateReport:
 
 
 def write_distinct(request: DistinctRequest) -> int:
-    """Writes every line but those that repeat an earlier one, as they are; how many were left out."""
-    path, digests = Path(request.rows_path), bytearray()
-    for _, _, row in _rows(path):
-        if row is not None:
-            digests += row_digest(row, request.match)
-    first, _ = _first_of_group(digests)
-    is_repeat = first != np.arange(len(first))
-    number = 0
-    with Path(request.destination).open("wb") as out:
-        for content, _, row in _rows(path):
-            is_left_out = row is not None and bool(is_repeat[number])
-            number += row is not None
-            if content is not None and not is_left_out:
+    """Writes the lines as they are, but for those that repeat an earlier one; how many do.
+
+    Blank lines, and lines that are too long for a row, are left out as well.
+    """
+    path = Path(request.rows_path)
+    line_numbers, first = _compare(path, request.match)
+    repeats = line_numbers[first != np.arange(len(first))]
+    upcoming = iter(repeats)
+    repeat = next(upcoming, None)
+    with path.open("rb") as source, Path(request.destination).open("wb") as out:
+        for line, content in lines(source):
+            if line == repeat:
+                repeat = next(upcoming, None)
+            elif content is not None and not is_blank(content):
                 out.write(content if content.endswith(b"\n") else content + b"\n")
-    return int(is_repeat.sum())
+    return len(repeats)
 
 
 def row_digest(row: Row, match: Match) -> bytes:
@@ -107,32 +104,36 @@ def _bare(text: str) -> str:
     return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
-def _rows(path: Path) -> Iterator[tuple[bytes | None, int, Row | None]]:
-    """Content, line and row of each line that is not blank; no row for one that cannot be used."""
-    with path.open("rb") as file:
-        for line, content in lines(file):
-            if not is_blank(content):
-                found = row_or_problem(content, line)
-                yield content, line, found if isinstance(found, Row) else None
+def _compare(path: Path, match: Match) -> tuple[np.ndarray, np.ndarray]:
+    """Of each usable row its line, and the number of the first row that says the same."""
+    line_numbers, digests = array("Q"), bytearray()
+    for row in read_rows([path]):
+        if isinstance(row, Row):
+            line_numbers.append(row.line)
+            digests += row_digest(row, match)
+    return np.array(line_numbers, np.int64), first_equal(digests)
 
 
-def _first_of_group(digests: bytearray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the number of the first equal one, and at that number how many are equal. Rows are sorted, not tabled."""
-    if not digests:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+def first_equal(digests: bytearray) -> np.ndarray:
+    """For each digest of 16 bytes the number of the first equal one. They are sorted, so no table of them is needed."""
     keys = np.frombuffer(digests, "<u8").reshape(-1, 2)
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     ordered = keys[order]
-    is_new = np.ones(len(order), bool)
-    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    is_repeated = np.zeros(len(order), bool)
+    is_repeated[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
     # lexsort is stable: the first of each run is the first in the file.
     first = np.empty(len(order), np.int64)
-    first[order] = order[np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))]
-    return first, np.bincount(first, minlength=len(first))
+    first[order] = order[np.maximum.accumulate(np.where(is_repeated, 0, np.arange(len(order))))]
+    return first
 
 
 def _starts_of(path: Path, wanted: set[int]) -> dict[int, str]:
-    return {line: _start(row) for _, line, row in _rows(path) if row is not None and line in wanted} if wanted else {}
+    """How the rows in these lines begin; nothing else is parsed."""
+    if not wanted:
+        return {}
+    with path.open("rb") as file:
+        found = (row_or_problem(content, line) for line, content in lines(file) if line in wanted)
+        return {row.line: _start(row) for row in found if isinstance(row, Row)}
 
 
 def _start(row: Row) -> str:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from mlx_hub.core.data_prep import MAX_PROBLEMS, Problem, Row, is_blank, lines, row_or_problem
+from mlx_hub.core.dataset_duplicates import first_equal
 from mlx_hub.core.row_index import INDEX_TYPE
 from mlx_hub.core.run_config import TrainingError
 
@@ -106,21 +107,15 @@ def row_format(row: Row) -> str:
 
 
 def _note_duplicates(scan: _Scan) -> int:
-    """Notes the first of them and returns how many there are. Rows are sorted by digest, so no table of them is needed."""
-    digests = np.frombuffer(scan.digests, "<u8").reshape(-1, 2)
-    order = np.lexsort((digests[:, 1], digests[:, 0]))
-    ordered = digests[order]
-    is_repeated = np.zeros(len(order), bool)
-    is_repeated[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
-    # Equal rows stand in the order of their lines; the first of each run is the one that the others repeat.
-    first = order[np.maximum.accumulate(np.where(is_repeated, 0, np.arange(len(order))))]
-    repeated, repeats = order[is_repeated], first[is_repeated]
-    for place in np.argsort(repeated)[:MAX_PROBLEMS].tolist():
-        line, earlier = (scan.lines[scan.usable[int(number)]] for number in (repeated[place], repeats[place]))
+    """Notes the first of them and returns how many there are."""
+    first = first_equal(scan.digests)
+    repeats = np.flatnonzero(first != np.arange(len(first)))
+    for number in repeats[:MAX_PROBLEMS].tolist():
+        line, earlier = (scan.lines[scan.usable[each]] for each in (number, int(first[number])))
         scan.problems.append(Problem(line, "duplicate", f"The same row stands in line {earlier}."))
-    if num_duplicates := int(is_repeated.sum()):
-        scan.problem_counts["duplicate"] = num_duplicates
-    return num_duplicates
+    if len(repeats):
+        scan.problem_counts["duplicate"] = len(repeats)
+    return len(repeats)
 
 
 def _nothing_usable(scan: _Scan) -> str:

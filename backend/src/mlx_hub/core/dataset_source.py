@@ -23,7 +23,7 @@ def convert_text(source: str, destination: str, max_rows: int) -> int:
     Raises TrainingError: `invalid_encoding`, `too_many_rows`, or `line_too_long` for a paragraph without end.
     """
     with Path(source).open("rb") as file, Path(destination).open("wb") as out:
-        return _write_rows(out, ({"text": paragraph} for paragraph in _paragraphs(file)), max_rows)
+        return write_rows(out, ({"text": paragraph} for paragraph in _paragraphs(file)), max_rows)
 
 
 def convert_array(source: str, destination: str, max_rows: int) -> int:
@@ -38,10 +38,11 @@ def convert_array(source: str, destination: str, max_rows: int) -> int:
         message = f"The file begins as a JSON array but is none: {error}. A dataset is JSONL: one JSON object in each line."
         raise TrainingError("json_array", message) from error
     with Path(destination).open("wb") as out:
-        return _write_rows(out, iter(values), max_rows)
+        return write_rows(out, iter(values), max_rows)
 
 
-def _write_rows(out: BinaryIO, values: Iterator[Any], max_rows: int) -> int:
+def write_rows(out: BinaryIO, values: Iterator[Any], max_rows: int) -> int:
+    """A line for each value; how many there are. Raises TrainingError `too_many_rows`."""
     count = 0
     for value in islice(values, max_rows + 1):
         count += 1

@@ -11,6 +11,7 @@ from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import ENDED, JobStatus, Task, TrainingJob
 from mlx_hub.models.registered_model import ModelVersion, RegisteredModel
 
+CANCEL_OR_WAIT = "; cancel that or wait for its end"
 _MAX_NAMED = 5
 
 
@@ -59,9 +60,14 @@ async def find_dependents(session: AsyncSession, row: Dataset) -> DatasetDepende
 
 async def check_unused(session: AsyncSession, row: Dataset) -> None:
     """Raises InUseError while queued or running work needs the dataset."""
-    if users := await _users(session, row):
-        more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
-        raise InUseError(f"{row.name!r} is needed by {', '.join(users[:_MAX_NAMED])}{more}; cancel that or wait for its end.")
+    check_unblocked(row.name, await _users(session, row), advice=CANCEL_OR_WAIT)
+
+
+def check_unblocked(name: str, blockers: list[str], *, advice: str = "") -> None:
+    """Raises InUseError that names the first of them."""
+    if blockers:
+        more = f" and {len(blockers) - _MAX_NAMED} more" if len(blockers) > _MAX_NAMED else ""
+        raise InUseError(f"{name!r} is needed by {', '.join(blockers[:_MAX_NAMED])}{more}{advice}.")
 
 
 async def _users(session: AsyncSession, row: Dataset) -> list[str]:

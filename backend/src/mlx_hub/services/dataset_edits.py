@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import count
 from uuid import UUID, uuid4
 
@@ -12,9 +13,9 @@ from mlx_hub.core.dataset_edit import EditRequest, RowEdit, edit_dataset
 from mlx_hub.errors import InUseError
 from mlx_hub.models.dataset import Dataset, DatasetPublic, DatasetSource
 from mlx_hub.services.dataset_context import DatasetContext
-from mlx_hub.services.dataset_dependents import check_unused, find_dependents
+from mlx_hub.services.dataset_dependents import CANCEL_OR_WAIT, check_unblocked, find_dependents
 from mlx_hub.services.dataset_folder import ROWS
-from mlx_hub.services.dataset_store import NewDataset, add_dataset, run_heavy, scan_staged, staged
+from mlx_hub.services.dataset_store import NewDataset, add_dataset, run_heavy, scan_and_store, scan_staged, staged
 from mlx_hub.services.datasets import get_row, read_row
 from mlx_hub.services.events import publish
 from mlx_hub.services.idempotency import KeyedRequest, answer_once
@@ -29,14 +30,9 @@ async def edit(
     """The new dataset. Raises NotFoundError, TrainingError for a row that is not there, ConflictError for a taken name."""
     old, new_id = await read_row(context, dataset_id), uuid4()
     async with staged(context, new_id):
-        row = await _write(context, old, new_id, edits, name=name or "")
-
-        async def work() -> DatasetPublic:
-            row.name = name or await free_name(session, old.name, (f"v{number}" for number in count(2)))
-            return await add_dataset(session, context, row)
-
-        async with context.sessions.begin() as session:
-            return await answer_once(session, request, DatasetPublic, work)
+        await _write(context, old, new_id, edits)
+        endings = (f"v{number}" for number in count(2))
+        return await store_made(context, old, new_id, "edit", name=name, endings=endings, request=request)
 
 
 async def edit_in_place(
@@ -47,15 +43,17 @@ async def edit_in_place(
     Raises what `edit` raises, and InUseError when anything was trained on the old one, or work on it goes on.
     """
     async with context.readers.begin() as session:
-        await _check_untrained(session, await get_row(session, dataset_id))
-    old, new_id = await read_row(context, dataset_id), uuid4()
+        old = await get_row(session, dataset_id)
+        await _check_untouched(session, old)
+        session.expunge(old)
+    new_id = uuid4()
     async with staged(context, old.id), staged(context, new_id):
-        row = await _write(context, old, new_id, edits, name=name or old.name)
+        await _write(context, old, new_id, edits)
+        row = await scan_staged(context, _made(old, new_id, "edit", name or old.name))
 
         async def work() -> DatasetPublic:
             current = await get_row(session, dataset_id, is_locked=True)
-            await _check_untrained(session, current)
-            await check_unused(session, current)
+            await _check_untouched(session, current)
             await session.delete(current)
             await session.flush()
             public = await add_dataset(session, context, row)
@@ -66,15 +64,32 @@ async def edit_in_place(
             return await answer_once(session, request, DatasetPublic, work)
 
 
-async def _write(context: DatasetContext, old: Dataset, new_id: UUID, edits: Sequence[RowEdit], *, name: str) -> Dataset:
+async def store_made(
+    context: DatasetContext,
+    old: Dataset,
+    new_id: UUID,
+    kind: str,
+    *,
+    name: str | None,
+    endings: Iterable[str],
+    request: KeyedRequest | None,
+) -> DatasetPublic:
+    """Stores the staged rows that were made of `old`. Without a name it is the first free one of NAME-ENDING."""
+    choose_name = None if name else partial(_free_name, name=old.name, endings=endings)
+    return await scan_and_store(context, _made(old, new_id, kind, name or old.name), request, choose_name=choose_name)
+
+
+def _made(old: Dataset, new_id: UUID, kind: str, name: str) -> NewDataset:
+    return NewDataset(new_id, name, old.description, DatasetSource(kind=kind, dataset_id=old.id))
+
+
+async def _write(context: DatasetContext, old: Dataset, new_id: UUID, edits: Sequence[RowEdit]) -> None:
     await asyncio.to_thread(context.folder.check_room, old.num_bytes + sum(len(edit.line) for edit in edits))
     order = EditRequest(rows_path=old.path, destination=str(context.folder.staged(new_id, ROWS)), edits=list(edits))
     await run_heavy(context, edit_dataset, order)
-    source = DatasetSource(kind="edit", dataset_id=old.id)
-    return await scan_staged(context, NewDataset(new_id, name, old.description, source))
 
 
-async def free_name(session: AsyncSession, name: str, endings: Iterable[str]) -> str:
+async def _free_name(session: AsyncSession, name: str, endings: Iterable[str]) -> str:
     """The first of NAME-ENDING, with endings in their order, that nobody has."""
     stem = name[:_MAX_STEM].rstrip()
     names = await session.exec(select(Dataset.name).where(col(Dataset.name).startswith(stem, autoescape=True)))
@@ -82,7 +97,8 @@ async def free_name(session: AsyncSession, name: str, endings: Iterable[str]) ->
     return next(found for ending in endings if (found := f"{stem}-{ending}") not in taken)
 
 
-async def _check_untrained(session: AsyncSession, row: Dataset) -> None:
+async def _check_untouched(session: AsyncSession, row: Dataset) -> None:
     found = await find_dependents(session, row)
     if found.jobs or found.versions:
         raise InUseError(f"{row.name!r} was trained on, so it stays as it is: let the edit make a new dataset beside it.")
+    check_unblocked(row.name, found.blockers, advice=CANCEL_OR_WAIT)

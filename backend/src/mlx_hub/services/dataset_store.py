@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -70,16 +70,24 @@ async def scan_staged(context: DatasetContext, new: NewDataset) -> Dataset:
     )
 
 
-async def scan_and_store(context: DatasetContext, new: NewDataset, request: KeyedRequest | None) -> DatasetPublic:
-    """The stored dataset, or the one that the same request made before.
+async def scan_and_store(
+    context: DatasetContext,
+    new: NewDataset,
+    request: KeyedRequest | None,
+    *,
+    choose_name: Callable[[AsyncSession], Awaitable[str]] | None = None,
+) -> DatasetPublic:
+    """The stored dataset, or the one that the same request made before. With `choose_name` it has the name that this gives.
 
     Raises TrainingError when no row is usable or there are too many, ConflictError for a name that is taken.
     """
-    if request is None:
+    if request is None and choose_name is None:
         await _refuse_taken_name(context, new.name)
     row = await scan_staged(context, new)
 
     async def work(session: AsyncSession) -> DatasetPublic:
+        if choose_name is not None:
+            row.name = await choose_name(session)
         return await add_dataset(session, context, row)
 
     async with context.sessions.begin() as session:

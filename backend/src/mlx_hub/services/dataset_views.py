@@ -143,8 +143,6 @@ async def inspect(context: DatasetContext, dataset_id: UUID, settings: ViewSetti
         cache = ResultCache(context.folder.cache, Inspection)
         model_digest = await asyncio.to_thread(_digest_model, model)
         key = (row.sha256, model_digest, settings.max_seq_length, settings.mask_prompt, settings.batch_size)
-        if (known := await asyncio.to_thread(cache.read, key)) is not None:
-            return known
         request = InspectionRequest(
             rows_path=row.path,
             index_path=str(context.folder.file(row.id, INDEX)),
@@ -154,9 +152,8 @@ async def inspect(context: DatasetContext, dataset_id: UUID, settings: ViewSetti
             batch_size=settings.batch_size,
             max_seconds=INSPECTION_SECONDS,
         )
-        found = await context.core.run(inspect_dataset, request, timeout_seconds=INSPECTION_SECONDS + _SHUTDOWN_SECONDS)
-        await asyncio.to_thread(cache.write, key, found)
-        return found
+        seconds = INSPECTION_SECONDS + _SHUTDOWN_SECONDS
+        return await cache.answer(key, lambda: context.core.run(inspect_dataset, request, timeout_seconds=seconds))
 
 
 @asynccontextmanager

@@ -11,18 +11,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions
-from mlx_hub.errors import InUseError
 from mlx_hub.models.registered_model import ModelAlias, ModelVersion, RegisteredModel
 from mlx_hub.services import model_cache
 from mlx_hub.services.aliases import served_name
 from mlx_hub.services.cache_folder import CacheFolder
+from mlx_hub.services.dataset_dependents import check_unblocked
 from mlx_hub.services.model_dependents import blockers_of, owned_weights
 from mlx_hub.services.promotions import Promotions
 from mlx_hub.services.registry import get_row
 
 log = structlog.get_logger(__name__)
-
-_MAX_NAMED = 5
 
 
 async def remove_model(sessions: Sessions, settings: Settings, promotions: Promotions, model_id: UUID) -> None:
@@ -32,9 +30,7 @@ async def remove_model(sessions: Sessions, settings: Settings, promotions: Promo
     """
     async with sessions.begin() as session:
         model = await get_row(session, model_id, is_locked=True)
-        if users := await blockers_of(session, model):
-            more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
-            raise InUseError(f"{model.name!r} is needed by {', '.join(users[:_MAX_NAMED])}{more}.")
+        check_unblocked(model.name, await blockers_of(session, model))
         folders = await _version_folders(session, model)
         trash = await _discard_downloads(session, CacheFolder(settings.model_cache_dir), model)
         aliases = (await session.exec(select(ModelAlias.alias).where(col(ModelAlias.model_id) == model_id))).all()

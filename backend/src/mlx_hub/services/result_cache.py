@@ -1,6 +1,8 @@
 """Results kept on disk under what they were computed from; a cache fails only into a miss."""
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,12 +19,20 @@ log = structlog.get_logger(__name__)
 
 
 class ResultCache(Generic[S]):
-    """JSON files of one type in one folder; the least recently used go. Its methods block on the disk."""
+    """JSON files of one type in one folder; the least recently used go. `read` and `write` block on the disk."""
 
     def __init__(self, folder: Path, shape: type[S], *, max_entries: int = MAX_ENTRIES) -> None:
         self._folder = folder
         self._shape = shape
         self._max_entries = max_entries
+
+    async def answer(self, key: tuple[object, ...], work: Callable[[], Awaitable[S]]) -> S:
+        """The known result; else that of `work`, which is known from then on."""
+        if (known := await asyncio.to_thread(self.read, key)) is not None:
+            return known
+        found = await work()
+        await asyncio.to_thread(self.write, key, found)
+        return found
 
     def read(self, key: tuple[object, ...]) -> S | None:
         path = self._path(key)

@@ -91,10 +91,9 @@ def _measure(data_dir: Path, model_cache_dir: Path) -> Storage:
 def _files(data_dir: Path, model_cache_dir: Path) -> Iterator[tuple[FolderName, "os.DirEntry[str]"]]:
     for path, file in _walk(model_cache_dir):
         yield ("partial_downloads" if path[:1] == (".partial",) else "models"), file
-    for path, file in _walk(data_dir):
-        if (data_dir / Path(*path)).is_relative_to(model_cache_dir):
-            continue
-        yield _name_of(path, file.name), file
+    if not data_dir.is_relative_to(model_cache_dir):
+        for path, file in _walk(data_dir, without=model_cache_dir):
+            yield _name_of(path, file.name), file
 
 
 def _name_of(path: tuple[str, ...], file_name: str) -> FolderName:
@@ -104,11 +103,17 @@ def _name_of(path: tuple[str, ...], file_name: str) -> FolderName:
     return "database" if not path and ".db" in file_name else "other"
 
 
-def _walk(root: Path, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], "os.DirEntry[str]"]]:
-    """All files below `root`, each with the folders that lead to it. What vanishes meanwhile or cannot be read is left out."""
+def _walk(
+    root: Path, path: tuple[str, ...] = (), *, without: Path | None = None
+) -> Iterator[tuple[tuple[str, ...], "os.DirEntry[str]"]]:
+    """All files below `root` but those below `without`, each with the folders that lead to it.
+
+    What vanishes meanwhile or cannot be read is left out.
+    """
     with suppress(OSError), os.scandir(root.joinpath(*path)) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, (*path, entry.name))
+                if Path(entry.path) != without:
+                    yield from _walk(root, (*path, entry.name), without=without)
             else:
                 yield path, entry

@@ -121,8 +121,8 @@ class TrainingFigures:
     def _note_events(self, jobs: Sequence[TrainingJob]) -> None:
         is_first, known = self._seen is None, self._seen or set()
         moments = {moment: at for job in jobs for moment, at in _moments(job)}
+        names = {job.id: job.name for job in jobs}
         for moment in moments.keys() - known:
-            names = {job.id: job.name for job in jobs}
             at = moments[moment].timestamp() if is_first else time.time()
             self._new_events.append(SystemEvent(at, moment.kind, str(moment.job_id), names[moment.job_id]))
         self._new_events.sort(key=lambda event: event.at)

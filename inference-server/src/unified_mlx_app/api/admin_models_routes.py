@@ -1,6 +1,7 @@
 """`/admin/models`: register, replace, remove, load, unload and pin models."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -37,18 +38,24 @@ def _residents(services: Services) -> dict[_Place, ResidentModel]:
     return {(model.path, model.adapter_path): model for model in current}
 
 
-def _described(model: KnownModel, services: Services, residents: dict[_Place, ResidentModel]) -> AdminModel:
-    place = (model.path, model.adapter_path)
-    stats = services.engine.status.stats
-    is_loading = stats is not None and place in {(loading.path, loading.adapter_path) for loading in stats.loading}
-    return admin_model(model, residents.get(place), is_loading=is_loading)
+def _describer(services: Services) -> Callable[[KnownModel], AdminModel]:
+    """Describes models by what is in memory now."""
+    residents, stats = _residents(services), services.engine.status.stats
+    loading = {(model.path, model.adapter_path) for model in stats.loading} if stats else set[_Place]()
+
+    def describe(model: KnownModel) -> AdminModel:
+        place = (model.path, model.adapter_path)
+        return admin_model(model, residents.get(place), is_loading=place in loading)
+
+    return describe
 
 
 @router.get("", summary="List models with their state", responses=documented_errors())
 async def list_models(services: ServicesDep) -> AdminModelList:
     """Known models and which of them are in memory, as of the engine's last heartbeat (one second)."""
-    residents = _residents(services)
-    models = {model.name: _described(model, services, residents) for model in await services.registry.list_models()}
+    known = await services.registry.list_models()
+    describe = _describer(services)
+    models = {model.name: describe(model) for model in known}
     return AdminModelList(total_models=len(models), loaded_models=sum(model.loaded for model in models.values()), models=models)
 
 
@@ -63,7 +70,7 @@ async def register_model(body: RegisterBody, response: Response, services: Servi
     await services.rules.check_config(body.config)
     model, is_created = await services.registry.register(body.registration())
     response.status_code = 201 if is_created else 200
-    return RegisteredModel(name=model.name, **_described(model, services, _residents(services)).model_dump())
+    return RegisteredModel(name=model.name, **_describer(services)(model).model_dump())
 
 
 @router.get("/{name:path}/estimate", summary="What loading a model would take", responses=documented_errors(404))
@@ -101,7 +108,7 @@ async def replace_model(name: str, body: RegisterBody, response: Response, servi
     response.status_code = 201 if is_created else 200
     if (spec := model.spec) is not None:
         services.engine.replace_model(spec)
-    return RegisteredModel(name=model.name, **_described(model, services, _residents(services)).model_dump())
+    return RegisteredModel(name=model.name, **_describer(services)(model).model_dump())
 
 
 @router.delete("/{name:path}", summary="Stop serving a registered model", responses=documented_errors(404, 409))

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from unified_mlx_app.config import Settings
+from unified_mlx_app.services.generation import SpeculationChoice
 from unified_mlx_app.types import SamplingParams
 
 MAX_CHOICES = 8
@@ -103,7 +104,7 @@ class SamplingFields(DrawingFields):
     n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Choices that share one prefill.")
     stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
     stream_options: StreamOptions | None = None
-    speculation: Literal["auto", "off", "prompt_lookup"] | None = Field(
+    speculation: SpeculationChoice | None = Field(
         None,
         description="Extension. Whether tokens are guessed ahead, which changes no answer: `auto` as the model is registered, "
         "`prompt_lookup` from the text so far.",

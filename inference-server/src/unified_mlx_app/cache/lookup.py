@@ -34,6 +34,11 @@ class Prompt:
     shared_tokens: int
     usable_tokens: int
 
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether it is worth a look-up."""
+        return len(self.tokens) >= MIN_PROMPT_TOKENS
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

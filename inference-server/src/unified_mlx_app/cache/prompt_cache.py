@@ -1,4 +1,4 @@
-"""The prompt cache: finds the longest stored prefix of a prompt, in memory or on disk, and explains what it could not find.
+"""The prompt cache: finds the longest stored prefix of a prompt, in memory or on disk, and keeps what requests compute.
 
 Everything here runs on the engine thread; file work happens on the DiskStore's own thread and comes back through `poll`.
 A cache can fail only into a miss: whatever goes wrong, the request is served cold.
@@ -6,7 +6,6 @@ A cache can fail only into a miss: whatever goes wrong, the request is served co
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -21,22 +20,14 @@ from unified_mlx_app.cache.lookup import MIN_PROMPT_TOKENS, Match, Prompt, best_
 from unified_mlx_app.cache.memory import MemoryTier
 from unified_mlx_app.cache.misses import MissExplainer
 from unified_mlx_app.cache.prefix_index import PrefixIndex
+from unified_mlx_app.cache.reports import LookupReports
 from unified_mlx_app.cache.segment import LoadedSegment, Segment, SegmentInfo
 from unified_mlx_app.identity import Namespace
-from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, ChangedPrompt, EntryKind, MissReason
+from unified_mlx_app.types import CacheEntryInfo, CacheReport, CacheStats, EntryKind, MissReason
 
 log = structlog.get_logger()
 
 ReadCallback = Callable[[KVState | None, MissReason | None], None]
-
-
-@dataclass(slots=True)
-class _Counters:
-    hits: int = 0
-    misses: int = 0
-    partial_hits: int = 0
-    tokens_saved: int = 0
-    memory_evictions: int = 0
 
 
 class PromptCacheService:
@@ -58,7 +49,8 @@ class PromptCacheService:
         self._entries: dict[str, Entry] = {}
         self._indexes: dict[str, PrefixIndex[Entry]] = {}
         self._misses = MissExplainer()
-        self._counters = _Counters()
+        self._reports = LookupReports(self._misses, self._indexes)
+        self._num_memory_evictions = 0
         self._reads: dict[int, tuple[Entry, ReadCallback]] = {}
         self._num_reads = 0
 
@@ -85,7 +77,8 @@ class PromptCacheService:
 
         Costs O(len(prompt.tokens)); changes nothing.
         """
-        return best_match(self._index(prompt.namespace), prompt) if self._is_cacheable(prompt) else None
+        is_asked = self.enabled and prompt.is_long_enough
+        return best_match(self._index(prompt.namespace), prompt) if is_asked else None
 
     def read(self, entry: Entry, on_done: ReadCallback) -> None:
         """Bring the state of `entry` from disk; a later `poll` calls `on_done` with the state, or with the reason there is none.
@@ -101,26 +94,11 @@ class PromptCacheService:
         """Say what the cache did for a request, count it once, and mark what it used as just used."""
         if not self.enabled:
             return CacheReport(outcome="off", miss_reason="disabled")
-        cached_tokens = match.num_tokens if match else 0
-        is_hit = match is not None and (
-            cached_tokens >= min(prompt.shared_tokens, prompt.usable_tokens) or cached_tokens == match.entry.num_tokens
-        )
-        changed = self._changes(prompt, is_hit=is_hit) if is_counted else None
-        reason = None if is_hit else failed or self._explain(prompt, is_changed=changed is not None)
+        found = self._index(prompt.namespace).match(prompt.tokens)
+        report = self._reports.report(prompt, match, failed, found, is_counted=is_counted)
         if match is not None:
-            self._use(prompt, match, is_counted=is_counted)
-        if is_counted:
-            self._count(is_hit, cached_tokens, reason)
-        return CacheReport(
-            outcome="hit" if is_hit else "partial" if cached_tokens else "miss",
-            cached_tokens=cached_tokens,
-            tier=match.tier if match else None,
-            entry_key=match.entry.key if match else None,
-            is_exact=match is not None and match.is_exact_for(prompt),
-            miss_reason=reason,
-            diverged_at_token=self._index(prompt.namespace).match(prompt.tokens).num_tokens if reason == "diverged" else None,
-            changed=changed,
-        )
+            self._use(match, found.prefixes, is_counted=is_counted)
+        return report
 
     # ---------------------------------------------------------------- insert
 
@@ -197,8 +175,7 @@ class PromptCacheService:
         return self._memory.num_bytes
 
     def stats(self) -> CacheStats:
-        counters, disk = self._counters, self._disk
-        num_lookups = counters.hits + counters.misses
+        counts, disk = self._reports.counts, self._disk
         return CacheStats(
             enabled=self.enabled,
             persist=disk is not None and disk.is_available,
@@ -209,13 +186,13 @@ class PromptCacheService:
             max_entries=self._memory.max_entries,
             max_memory_bytes=self._memory.max_bytes,
             max_disk_bytes=disk.max_bytes if disk else 0,
-            total_hits=counters.hits,
-            total_misses=counters.misses,
-            partial_hits=counters.partial_hits,
-            hit_rate=counters.hits / num_lookups if num_lookups else 0.0,
-            tokens_saved=counters.tokens_saved,
+            total_hits=counts.hits,
+            total_misses=counts.misses,
+            partial_hits=counts.partial_hits,
+            hit_rate=counts.hit_rate,
+            tokens_saved=counts.tokens_saved,
             misses_by_reason=self._misses.counts,
-            memory_evictions=counters.memory_evictions,
+            memory_evictions=self._num_memory_evictions,
             disk_evictions=disk.evictions if disk else 0,
             quarantined=disk.quarantined if disk else 0,
             disk_write_errors=disk.write_errors if disk else 0,
@@ -286,35 +263,12 @@ class PromptCacheService:
 
     # --------------------------------------------------------------- internal
 
-    def _is_cacheable(self, prompt: Prompt) -> bool:
-        return self.enabled and len(prompt.tokens) >= MIN_PROMPT_TOKENS
-
     def _index(self, namespace: Namespace) -> PrefixIndex[Entry]:
         return self._indexes.setdefault(namespace.digest, PrefixIndex())
 
-    def _explain(self, prompt: Prompt, *, is_changed: bool) -> MissReason:
-        if not self._is_cacheable(prompt):
-            return "too_short"
-        reason = self._misses.explain(prompt.namespace, prompt.tokens, prompt.shared_tokens, self._indexes)
-        return "diverged" if reason == "cold" and is_changed else reason
-
-    def _changes(self, prompt: Prompt, *, is_hit: bool) -> ChangedPrompt | None:
-        if not self._is_cacheable(prompt):
-            return None
-        return self._misses.changes(prompt.namespace, prompt.tokens, self._index(prompt.namespace), with_gone=not is_hit)
-
-    def _count(self, is_hit: bool, cached_tokens: int, reason: MissReason | None) -> None:
-        self._counters.hits += is_hit
-        self._counters.misses += not is_hit
-        self._counters.partial_hits += bool(cached_tokens) and not is_hit
-        self._counters.tokens_saved += cached_tokens
-        if reason is not None:
-            self._misses.count(reason)
-
-    def _use(self, prompt: Prompt, match: Match, *, is_counted: bool) -> None:
-        """The entry used and every stored part of it that the prompt repeats count as used now."""
+    def _use(self, match: Match, prefixes: Sequence[Entry], *, is_counted: bool) -> None:
+        """The entry used and every stored part of it that the prompt repeats, of `prefixes`, count as used now."""
         now = self._clock()
-        prefixes = self._index(prompt.namespace).match(prompt.tokens).prefixes
         covered = [entry for entry in prefixes if entry.num_tokens <= match.num_tokens]
         for entry in {id(entry): entry for entry in (match.entry, *covered)}.values():
             entry.last_used_at, entry.hits = now, entry.hits + is_counted
@@ -366,7 +320,7 @@ class PromptCacheService:
 
     def _evicted(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            self._counters.memory_evictions += 1
+            self._num_memory_evictions += 1
             if not entry.chain:
                 self._forget(entry, "evicted")
 

@@ -236,9 +236,11 @@ class Scheduler:
     def _add_draft(self, request: Request, loaded: LoadedModel) -> None:
         """Let a draft model guess for `request` if it is in memory and there is room for its KV state."""
         draft = self._drafts.find(request.command.speculation, loaded)
-        num_bytes = draft.kv_bytes(len(request.tokens) + request.command.sampling.max_tokens) if draft is not None else 0
+        if draft is None:
+            return
+        num_bytes = draft.kv_bytes(len(request.tokens) + request.command.sampling.max_tokens)
         free = self._spare_bytes() - num_bytes
-        if draft is None or free < 0:
+        if free < 0:
             return
         self._manager.acquire(draft)
         request.draft, request.draft_runner = draft, self._runner(draft)

@@ -97,11 +97,6 @@ class Request:
         """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
         return all(type(cache).__name__ == "KVCache" for cache in self.caches)
 
-    @property
-    def why_no_guesses(self) -> str | None:
-        """Why its model cannot take back tokens that were guessed wrong; None if it can."""
-        return self.loaded.why_no_guesses if self.loaded is not None else None
-
     def boundary_end(self, kind: str) -> int | None:
         """Where the last part of `kind` ends, if the prompt has one."""
         return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)

@@ -106,7 +106,8 @@ def solo_for(sequence: Sequence, sampler: Sampler, processors: list[LogitsProces
     """A row that may decode alone, resting; None where its request asks for no guesses, or has several rows."""
     request = sequence.request
     speculation = request.command.speculation
-    if speculation is None or request.why_no_guesses is not None or request.command.num_choices > 1:
+    assert request.loaded is not None
+    if speculation is None or request.loaded.why_no_guesses is not None or request.command.num_choices > 1:
         return None
     guessers = _guessers(request, chunk_tokens)
     return Solo(sequence, sampler, processors, guessers, speculation.num_draft_tokens) if guessers else None

@@ -27,7 +27,10 @@ _OWN_MODEL = re.compile(r"^class Model\(nn\.Module\)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class DraftConfig:
-    """The fields of a registration's `config` that this server reads; `draft_model` is a name."""
+    """How answers are guessed ahead, as a registration's `config` or the server's settings say.
+
+    `draft_model` is a name; in the settings it may be a folder.
+    """
 
     draft_model: str | None = None
     num_draft_tokens: int = 4

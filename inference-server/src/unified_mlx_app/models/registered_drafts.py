@@ -19,6 +19,8 @@ class RegisteredDrafts:
     def __init__(self, settings: Settings, find: Callable[[str], Awaitable[LocalModel | None]]) -> None:
         self._default = DraftConfig(settings.draft_model, settings.num_draft_tokens, settings.prompt_lookup)
         self._find = find
+        self._folder: LocalModel | None = None
+        """The draft model in the folder that the settings name, once it was found there."""
 
     async def for_default(self, spec: ModelSpec) -> ModelSpec:
         """The default model with what the settings say."""
@@ -52,6 +54,12 @@ class RegisteredDrafts:
 
     async def _draft(self, name: str) -> LocalModel | None:
         """A base model of this machine; only the server's own settings name a folder."""
+        is_of_settings = name == self._default.draft_model
+        if is_of_settings and self._folder is not None:
+            return self._folder  # Every request asks, and looking for a folder among the names walks over all models.
         if found := await self._find(name):
             return found
-        return await asyncio.to_thread(model_in, name) if name == self._default.draft_model else None
+        if is_of_settings:
+            self._folder = await asyncio.to_thread(model_in, name)
+            return self._folder
+        return None

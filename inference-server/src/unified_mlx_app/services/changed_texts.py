@@ -110,13 +110,13 @@ def old_text(text: str, changes: Sequence[Change], start: int, end: int) -> str:
     return "".join([*pieces, text[at:end]])
 
 
-def fitting_rule(role: str, text: str, change: Sequence[Change], start: int, end: int) -> str | None:
+def fitting_rule(role: str, text: str, changes: Sequence[Change], start: int, end: int) -> str | None:
     """The built-in rule after which texts with and without these changes, within `start` and `end`, are the same."""
     place = PLACES.get(role)
     if place is None:
         return None
     low, high = max(0, start - _WINDOW_CHARACTERS), min(len(text), end + _WINDOW_CHARACTERS)
-    inside = [each for each in change if start <= each.start and each.end <= end]
+    inside = [each for each in changes if start <= each.start and each.end <= end]
     new, old = text[low:high], old_text(text, inside, low, high)
     candidates = [name for name in BUILT_IN_ACTIONS if is_touched_by(name, text, start, end)]
     places: tuple[tuple[Place, ...], ...] = ((place,), (place, "code"))

@@ -3,19 +3,16 @@
 A part's end is found by comparing renderings, never by searching for words, so any template will do.
 """
 
-import asyncio
 import json
-import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as WorkTimeoutError
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import structlog
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
 from unified_mlx_app.services import template_worker
@@ -23,13 +20,11 @@ from unified_mlx_app.services.chat_messages import check_template_kwargs, to_tem
 from unified_mlx_app.services.process_limits import limit_memory
 from unified_mlx_app.services.template_worker import Layout, RenderJob, TemplateError
 from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES, LoadedTokenizer, Tokenizers
+from unified_mlx_app.services.worker_pool import WorkerPool
 from unified_mlx_app.types import Boundary, ModelSpec
 
-NUM_WORKERS = 2
 RENDER_SECONDS = 1.0
 """Of work; the usual template takes a millisecond."""
-WAIT_SECONDS = 15.0
-"""For a free process, its start included."""
 MAX_LAYOUTS = 256
 
 log = structlog.get_logger(__name__)
@@ -64,22 +59,19 @@ class ChatTemplates:
     def __init__(self, tokenizers: Tokenizers) -> None:
         self._tokenizers = tokenizers
         self._layouts: OrderedDict[str, Layout] = OrderedDict()
-        self._pool: ProcessPool | None = None
+        self._pool: WorkerPool | None = None
 
     async def start(self) -> None:
         """Start the processes, which takes a second or two and leaves the event loop free."""
-        context: Any = multiprocessing.get_context("forkserver")
-        # What the fork server has imported, a process that replaces a killed one need not import again.
-        context.set_forkserver_preload(["transformers.utils.chat_template_utils", template_worker.__name__])
-        self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=limit_memory)
+        preload = ("transformers.utils.chat_template_utils", template_worker.__name__)
+        self._pool = WorkerPool("chat template", limit_memory, preload=preload)
         nothing = RenderJob("", [{}], None, {})
-        await asyncio.to_thread(self._pool.schedule, template_worker.render, args=(nothing,), kwargs={"with_layout": False})
+        await self._pool.begin(None, template_worker.render, nothing, with_layout=False)
 
     async def close(self) -> None:
         """Kill the processes."""
         if self._pool:
-            self._pool.stop()
-            await asyncio.to_thread(self._pool.join, 5)
+            await self._pool.close()
             self._pool = None
 
     async def render(
@@ -162,17 +154,14 @@ class ChatTemplates:
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         assert self._pool is not None, "start() was not called"
-        future = self._pool.schedule(function, args=args, kwargs=kwargs, timeout=RENDER_SECONDS)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS)
+            return await self._pool.run(RENDER_SECONDS, function, *args, **kwargs)
         except TemplateError as error:
             raise InvalidRequestError(f"The model's chat template refused the messages: {error}", param="messages") from error
         except ProcessExpired as error:
             log.warning("template_process_died", exit_code=error.exitcode)
             raise InvalidRequestError("The model's chat template crashed on the messages.", param="messages") from error
-        except WorkTimeoutError as error:
-            if not future.done() or future.cancelled():
-                raise UnavailableError("The chat template processes are busy; try again.", retry_after_seconds=2) from error
+        except TimeoutError as error:
             log.warning("template_process_killed", limit_seconds=RENDER_SECONDS)
             message = f"The model's chat template took longer than {RENDER_SECONDS:g} s on the messages."
             raise InvalidRequestError(message, param="messages") from error

@@ -41,22 +41,23 @@ def plan_memory(model: KnownModel, stats: EngineStats | None, *, context_tokens:
     free_bytes = None if stats is None else max(0, stats.memory_limit_bytes - resident_bytes - stats.kv_bytes)
     own = next((each for each in residents if (each.path, each.adapter_path) == (model.path, model.adapter_path)), None)
     needed_bytes = _needed_bytes(model, residents)
+    total_bytes = None if needed_bytes is None else needed_bytes + (kv_bytes or 0)
     evicted: list[ResidentModel] = []
     if own is not None:
         verdict, reason = "loaded", None
-    elif needed_bytes is None:
+    elif total_bytes is None:
         verdict, reason = "unknown", "The base model's files are not on this machine."
     elif free_bytes is None:
         verdict, reason = "unknown", "The engine is not running, so what is free is not known."
     else:
-        evicted = _evictions(model, residents, missing_bytes=needed_bytes + (kv_bytes or 0) - free_bytes)
+        evicted = _evictions(model, residents, missing_bytes=total_bytes - free_bytes)
         freed_bytes = sum(each.weight_bytes for each in evicted)
-        verdict, reason = _verdict(needed_bytes + (kv_bytes or 0), free_bytes + freed_bytes, has_evicted=bool(evicted))
+        verdict, reason = _verdict(total_bytes, free_bytes + freed_bytes, has_evicted=bool(evicted))
     return MemoryPlan(
         weight_bytes=needed_bytes if own is None else own.weight_bytes,
         kv_bytes_per_token=per_token,
         kv_bytes=kv_bytes,
-        total_bytes=None if needed_bytes is None else needed_bytes + (kv_bytes or 0),
+        total_bytes=total_bytes,
         memory_limit_bytes=limit_bytes,
         resident_bytes=resident_bytes,
         free_bytes=free_bytes,
@@ -107,10 +108,8 @@ def kv_bytes_per_token(folder: Path) -> int | None:
     except UnusableModelError:
         return None
     config = next((config[name] for name in _TEXT_CONFIGS if isinstance(config.get(name), dict)), config)
-    num_layers, num_heads = (
-        _count(config, "num_hidden_layers", "n_layer", "n_layers"),
-        _count(config, "num_attention_heads", "n_head"),
-    )
+    num_layers = _count(config, "num_hidden_layers", "n_layer", "n_layers")
+    num_heads = _count(config, "num_attention_heads", "n_head")
     num_kv_heads = _count(config, "num_key_value_heads") or num_heads
     hidden_size = _count(config, "hidden_size", "n_embd", "d_model")
     head_dim = _count(config, "head_dim") or (hidden_size // num_heads if hidden_size and num_heads else None)

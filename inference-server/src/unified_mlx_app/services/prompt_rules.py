@@ -3,29 +3,23 @@
 Off unless an operator named some. What cannot be done in time is left undone and told: a rule can fail only into a miss.
 """
 
-import asyncio
-import multiprocessing
-import threading
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as WorkTimeoutError
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
 from unified_mlx_app.rule_specs import RuleError, RuleSpec, parse_rules
 from unified_mlx_app.services import rule_worker
 from unified_mlx_app.services.process_limits import limit_memory
 from unified_mlx_app.services.rule_worker import Applied, rewrite
+from unified_mlx_app.services.worker_pool import WorkerPool
 from unified_mlx_app.types import JSON
 
-NUM_WORKERS = 2
 REWRITE_SECONDS = 0.5
 CHECK_SECONDS = 2.0
-WAIT_SECONDS = 15.0
-"""For a free process, its start included."""
 INLINE_CHARACTERS = 20_000
 """Built-in rules take a few milliseconds for a text of this length."""
 CONFIG_FIELD = "cache_rules"
@@ -51,9 +45,7 @@ class PromptRules:
 
     def __init__(self, rules: tuple[RuleSpec, ...]) -> None:
         self._rules = rules
-        self._pool: ProcessPool | None = None
-        self._lock = threading.Lock()
-        """Held while the processes are started."""
+        self._pool: WorkerPool | None = None
 
     async def start(self) -> None:
         """Checks the server's own rules. Raises InvalidRequestError."""
@@ -62,8 +54,7 @@ class PromptRules:
     async def close(self) -> None:
         """Kill the processes."""
         if self._pool:
-            self._pool.stop()
-            await asyncio.to_thread(self._pool.join, 5)
+            await self._pool.close()
             self._pool = None
 
     async def check_config(self, config: dict[str, Any]) -> None:
@@ -99,7 +90,7 @@ class PromptRules:
             return RuledPrompt(done.messages, done.applied)
         try:
             done = await self._run(REWRITE_SECONDS, rewrite, messages, rules)
-        except (WorkTimeoutError, ProcessExpired, UnavailableError) as error:
+        except (TimeoutError, ProcessExpired, UnavailableError) as error:
             log.warning("cache_rules_not_applied", reason=type(error).__name__, limit_seconds=REWRITE_SECONDS)
             return RuledPrompt(messages, failure="they took too long")
         return RuledPrompt(done.messages, done.applied)
@@ -110,26 +101,14 @@ class PromptRules:
                 continue
             try:
                 await self._run(CHECK_SECONDS, rule_worker.try_pattern, rule.pattern)
-            except (WorkTimeoutError, ProcessExpired) as error:
+            except (TimeoutError, ProcessExpired) as error:
                 words = f"it takes longer than {CHECK_SECONDS:g} s on short texts"
                 raise InvalidRequestError(f"Invalid pattern of the rule {rule.name} in {param}: {words}.", param=param) from error
 
     async def _run(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        pool = await asyncio.to_thread(self._started_pool)
-        future = pool.schedule(function, args=args, kwargs=kwargs, timeout=seconds)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS)
-        except WorkTimeoutError as error:
-            if not future.done() or future.cancelled():
-                raise UnavailableError("The rule processes are busy; try again.", retry_after_seconds=2) from error
-            raise
-
-    def _started_pool(self) -> ProcessPool:
-        with self._lock:
-            if self._pool is None:
-                context: Any = multiprocessing.get_context("forkserver")
-                self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=limit_memory)
-            return self._pool
+        if self._pool is None:
+            self._pool = WorkerPool("rule", limit_memory)
+        return await self._pool.run(seconds, function, *args, **kwargs)
 
 
 def _num_characters(messages: list[JSON]) -> int:

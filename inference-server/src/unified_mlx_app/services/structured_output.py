@@ -4,27 +4,22 @@ A schema, regex or grammar is foreign input whose cost cannot be told from its l
 within the same limits, against the model's own tokens.
 """
 
-import asyncio
-import multiprocessing
 from collections import OrderedDict
-from concurrent.futures import TimeoutError as WorkTimeoutError
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 import structlog
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
-from unified_mlx_app.errors import InvalidRequestError, UnavailableError
+from unified_mlx_app.errors import InvalidRequestError
 from unified_mlx_app.services import format_worker
 from unified_mlx_app.services.format_worker import CheckedFormat, FormatError, FormatKind
+from unified_mlx_app.services.worker_pool import WorkerPool
 
-NUM_WORKERS = 2
 CHECK_SECONDS = 2.0
 """Of work; the usual schema takes a millisecond, one of 1,000 properties 50."""
-WAIT_SECONDS = 15.0
-"""For a free process, its start included."""
 MAX_KEPT = 256
 MAX_BYTES = {"json_schema": 128 * 1024, "regex": 16 * 1024, "choice": 128 * 1024, "lark": 32 * 1024}
 
@@ -48,7 +43,7 @@ class StructuredOutput:
     """Checks formats in two processes, started by the first one. Its methods belong to the event loop."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPool | None = None
+        self._pool: WorkerPool | None = None
         self._verdicts: OrderedDict[bytes, CheckedFormat | FormatError] = OrderedDict()
 
     async def check(self, wanted: WantedFormat) -> CheckedFormat:
@@ -75,34 +70,20 @@ class StructuredOutput:
     async def close(self) -> None:
         """Kill the processes."""
         if self._pool:
-            self._pool.stop()
-            await asyncio.to_thread(self._pool.join, 5)
+            await self._pool.close()
             self._pool = None
 
     async def _run(self, wanted: WantedFormat, content: bytes) -> CheckedFormat | FormatError:
-        future = await asyncio.to_thread(self._schedule, wanted, content)
+        if self._pool is None:
+            self._pool = WorkerPool("format", format_worker.start)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), WAIT_SECONDS)
+            return await self._pool.run(CHECK_SECONDS, format_worker.check, wanted.kind, content, is_strict=wanted.is_strict)
         except FormatError as error:
             return FormatError(error.message, error.place)  # Without its traceback: it is kept.
         except ProcessExpired as error:
             log.warning("format_process_died", exit_code=error.exitcode)
             return FormatError("it takes too much memory to compile")
-        except WorkTimeoutError as error:
-            if not future.done() or future.cancelled():
-                raise UnavailableError("The format processes are busy; try again.", retry_after_seconds=2) from error
+        except TimeoutError as error:
             log.warning("format_process_killed", limit_seconds=CHECK_SECONDS)
             message = f"{wanted.param} takes longer than {CHECK_SECONDS:g} s to compile."
             raise InvalidRequestError(message, param=wanted.param) from error
-
-    def _schedule(self, wanted: WantedFormat, content: bytes) -> Any:
-        """In a thread: the first call starts the processes."""
-        if self._pool is None:
-            context: Any = multiprocessing.get_context("forkserver")
-            self._pool = ProcessPool(max_workers=NUM_WORKERS, context=context, initializer=format_worker.start)
-        return self._pool.schedule(
-            format_worker.check,
-            args=(wanted.kind, content),
-            kwargs={"is_strict": wanted.is_strict},
-            timeout=CHECK_SECONDS,
-        )

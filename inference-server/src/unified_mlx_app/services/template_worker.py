@@ -4,7 +4,9 @@ Only `chat_template.py` may send work here. Time is limited from outside, by kil
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -58,15 +60,7 @@ def find_message(job: RenderJob, text: str, char_index: int) -> int | None:
 
     Changing a message changes the text from its content on, so a few renderings tell where a content starts.
     """
-    low, high = 0, len(job.messages)
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            starts_later = _content_start(job, middle, text) > char_index
-        except TemplateError:
-            return None
-        low, high = (low, middle) if starts_later else (middle, high)
-    return low if 0 <= char_index < len(text) else None
+    return _message_at(job, text, char_index, partial(_content_start, job, text))
 
 
 def find_contents(job: RenderJob, text: str, char_indexes: list[int]) -> list[tuple[int, int] | None]:
@@ -74,18 +68,31 @@ def find_contents(job: RenderJob, text: str, char_indexes: list[int]) -> list[tu
 
     None for what stands in no content as the client wrote it: the template's own words, tools, a content that was rewritten.
     """
+    start_of = cache(partial(_content_start, job, text))  # Several characters are often of one message.
     found: list[tuple[int, int] | None] = []
     for char_index in char_indexes:
-        index = find_message(job, text, char_index)
-        offset = None if index is None else _offset_in_content(job, index, text, char_index)
+        index = _message_at(job, text, char_index, start_of)
+        offset = None if index is None else _offset_in_content(job.messages[index], text, char_index, start_of(index))
         found.append(None if index is None or offset is None else (index, offset))
     return found
 
 
-def _offset_in_content(job: RenderJob, index: int, text: str, char_index: int) -> int | None:
-    """Templates may strip a content; what they did else to it is not followed."""
-    content = str(job.messages[index].get("content") or "")
-    start = _content_start(job, index, text)
+def _message_at(job: RenderJob, text: str, char_index: int, start_of: Callable[[int], int]) -> int | None:
+    """As `find_message`; `start_of` tells where the content of a message starts, or raises TemplateError."""
+    low, high = 0, len(job.messages)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            starts_later = start_of(middle) > char_index
+        except TemplateError:
+            return None
+        low, high = (low, middle) if starts_later else (middle, high)
+    return low if 0 <= char_index < len(text) else None
+
+
+def _offset_in_content(message: dict[str, Any], text: str, char_index: int, start: int) -> int | None:
+    """Within the content that starts at `start`. Templates may strip a content; what they did else to it is not followed."""
+    content = str(message.get("content") or "")
     for num_stripped in (0, len(content) - len(content.lstrip())):
         kept = content[num_stripped:].rstrip()
         if kept and text.startswith(kept, start) and start <= char_index <= start + len(kept):
@@ -93,7 +100,7 @@ def _offset_in_content(job: RenderJob, index: int, text: str, char_index: int) -
     return None
 
 
-def _content_start(job: RenderJob, index: int, text: str) -> int:
+def _content_start(job: RenderJob, text: str, index: int) -> int:
     message = job.messages[index]
     other = "\ue000" + str(message.get("content") or "")
     changed = [*job.messages[:index], {**message, "content": other}, *job.messages[index + 1 :]]
