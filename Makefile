@@ -1,6 +1,6 @@
 # `make` lists the verbs. Each one sets up what it needs first, so a fresh clone can begin with any of them.
 .DEFAULT_GOAL := help
-.PHONY: help setup start test slow check format bench openapi migrate up down dashboards dashboards-check hooks clean
+.PHONY: help setup start test slow check format bench openapi settings migrate up down dashboards dashboards-check hooks clean
 
 # Progress shows at once, also where output goes to a file.
 export PYTHONUNBUFFERED := 1
@@ -26,7 +26,7 @@ test: setup ## run every test (make test ARGS="-k cache -x")
 ifneq ($(FRONTEND),)
 	cd frontend && npm test
 	scripts/ensure_chromium.sh
-	cd frontend && npm run test:e2e
+	cd frontend && npm run test:e2e && npm run size
 endif
 
 slow: setup ## run the slow tests
@@ -39,8 +39,9 @@ check: setup ## format, lint, types, who imports whom, sizes, lock files
 	$(call each_member,imports,.venv/bin/lint-imports)
 	.tools/bin/python scripts/check_sizes.py
 	.tools/bin/python scripts/check_lockfiles.py
+	.tools/bin/python scripts/settings_tables.py --check
 ifneq ($(FRONTEND),)
-	cd frontend && npm run lint && npm run typecheck && npm run api:check
+	cd frontend && npm run lint && npm run typecheck && npm run knip && npm run check:lock && npm run api:check
 endif
 
 format: setup ## format and mend what ruff can
@@ -53,6 +54,9 @@ bench: setup ## measure and compare; results go to bench/results (make bench WHA
 openapi: setup ## write what both services' routes promise, and the dashboard's types of it
 	.tools/bin/python scripts/export_openapi.py
 	cd frontend && npm run api:gen
+
+settings: setup ## write the tables of every variable into docs/operations.md
+	@.tools/bin/python scripts/settings_tables.py
 
 migrate: setup ## bring the databases' tables up to date
 	@url="$${DATABASE_URL:-$$(sed -n 's/^DATABASE_URL=//p' .env 2>/dev/null)}"; \

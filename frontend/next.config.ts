@@ -14,6 +14,6 @@ export default function config(phase: string): NextConfig {
     reactStrictMode: true,
     poweredByHeader: false,
     devIndicators: false,
-    experimental: { optimizePackageImports: ["radix-ui", "recharts"] },
+    experimental: { optimizePackageImports: ["radix-ui"] },
   };
 }

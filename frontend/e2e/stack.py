@@ -22,7 +22,7 @@ FRONTEND = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(FRONTEND.parent / "backend/tests"))
 
 import httpx  # noqa: E402 (the fixtures' folder comes first)
-from e2e.stack import DEMO_MODEL  # noqa: E402
+from e2e.stack import demo_files  # noqa: E402
 from fixtures.backend import run_backend  # noqa: E402
 from fixtures.hub import Hub, Repo, run_hub  # noqa: E402
 from fixtures.inference_server import run_inference_server  # noqa: E402
@@ -122,8 +122,7 @@ def _answers(url: str) -> bool:
 
 def _fill(hub: Hub) -> None:
     """Models that can be downloaded and answer, one that is slow to come, one whose terms are to be accepted, one too large."""
-    names = [path for path in DEMO_MODEL.iterdir() if path.suffix != ".md" and path.name != "evaluation.json"]
-    files = {path.name: path.read_bytes() for path in names}
+    files = demo_files()
     weights = files["model.safetensors"]
     others = {name: content for name, content in files.items() if name != "model.safetensors"}
     text = ["mlx", "text-generation"]

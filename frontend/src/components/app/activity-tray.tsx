@@ -4,8 +4,8 @@ import { Activity as ActivityIcon } from "lucide-react";
 import Link from "next/link";
 import { formatCount } from "@/lib/format/numbers";
 import { type Activity, useActivities } from "./activity";
+import { ActivityProgress } from "./activity-progress";
 import { PanelButton } from "./panel-button";
-import { ProgressBar } from "./progress-bar";
 import { StatusBadge } from "./status-badge";
 
 /** Jobs, downloads and tasks that have not ended, wherever one is. */
@@ -49,7 +49,7 @@ function ActivityList({ activities, onFollow }: { activities: readonly Activity[
 }
 
 function ActivityRow({ activity, onFollow }: { activity: Activity; onFollow: () => void }) {
-  const { kind, title, href, status, progress, amount, rate, remainingSeconds } = activity;
+  const { kind, title, href, status } = activity;
   const isRunning = status === "running";
   return (
     <Link href={href} onClick={onFollow} className="flex flex-col gap-1.5 rounded-md px-2.5 py-2 hover:bg-accent">
@@ -57,15 +57,7 @@ function ActivityRow({ activity, onFollow }: { activity: Activity; onFollow: () 
         <span className="min-w-0 truncate font-medium">{title}</span>
         <StatusBadge status={status} label={isRunning ? kind : undefined} />
       </span>
-      {isRunning ? (
-        <ProgressBar
-          label={`${kind} ${title}`}
-          value={progress}
-          amount={amount}
-          rate={rate}
-          remainingSeconds={remainingSeconds}
-        />
-      ) : null}
+      {isRunning ? <ActivityProgress activity={activity} /> : null}
     </Link>
   );
 }

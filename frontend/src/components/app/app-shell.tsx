@@ -68,7 +68,7 @@ export function AppShell({ initialSidebar, children }: AppShellProps) {
             <Topbar narrow={narrow} onToggleSidebar={toggleSidebar} onOpenPalette={() => setOverlay("palette")} />
             <OfflineBanner />
             <main id="main" tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto outline-none">
-              {children}
+              <PageSlot>{children}</PageSlot>
             </main>
           </div>
         </div>
@@ -84,4 +84,12 @@ export function AppShell({ initialSidebar, children }: AppShellProps) {
       </CrumbLabelProvider>
     </EventProvider>
   );
+}
+
+/**
+ * A page can reach the browser after the shell around it. React tries the element that waits for it again, and an element of the DOM that
+ * it had matched with the server's already does not match a second time (error 418, then the whole page is drawn anew); a component does.
+ */
+function PageSlot({ children }: { children: ReactNode }) {
+  return children;
 }

@@ -1,7 +1,6 @@
 "use client";
 
 import { type ReactNode, useState } from "react";
-import { Alert, AlertDescription } from "@/components/ui/alert";
 import {
   AlertDialog,
   AlertDialogCancel,
@@ -13,6 +12,7 @@ import { Button } from "@/components/ui/button";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
 import { describeError } from "@/lib/api/errors";
+import { FormAlert } from "./form-alert";
 
 interface ConfirmDialogProps {
   open: boolean;
@@ -91,11 +91,7 @@ function ConfirmForm({
           )}
         </Field>
       ) : null}
-      {error ? (
-        <Alert variant="destructive" role="alert">
-          <AlertDescription className="col-span-2 col-start-1">{describeError(error).message}</AlertDescription>
-        </Alert>
-      ) : null}
+      <FormAlert message={error ? describeError(error).message : null} />
       <div className="flex flex-wrap justify-end gap-2">
         <AlertDialogCancel asChild>
           <Button variant="outline" disabled={isPending}>

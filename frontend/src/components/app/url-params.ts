@@ -3,6 +3,7 @@
 /** The part of a page's state that its address holds: filters, tabs, what is chosen. So a link or a reload shows the same. */
 import { useSearchParams } from "next/navigation";
 import { useCallback } from "react";
+import { readPage, writePage } from "@/lib/api/pagination";
 
 /** By name; null takes the parameter away. */
 export type ParamChanges = Record<string, string | null>;
@@ -12,7 +13,6 @@ interface ChangeOptions {
   replaces?: boolean;
 }
 
-/** Needs a `<Suspense>` above it. */
 export function useURLParams() {
   const params = useSearchParams();
   const change = useCallback((changes: ParamChanges, { replaces = false }: ChangeOptions = {}) => {
@@ -23,6 +23,12 @@ export function useURLParams() {
     else window.history.pushState(null, "", url);
   }, []);
   return { params, change };
+}
+
+/** Which page of a list is shown. */
+export function useURLPage() {
+  const { params, change } = useURLParams();
+  return { page: readPage(params), setPage: (page: number) => change(writePage(page)) };
 }
 
 export function withChanges(params: URLSearchParams, changes: ParamChanges): URLSearchParams {

@@ -4,20 +4,12 @@
 import { useEffect, useLayoutEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { uPlotOptions, type ChartMark, type DrawnSeries, type XKind, type YScale } from "./uplot-options";
+import { uPlotOptions, type ChartLook, type ChartMark } from "./uplot-options";
 
-export interface UPlotCanvasProps {
-  series: readonly DrawnSeries[];
+export interface UPlotCanvasProps extends ChartLook {
   x: number[];
   columns: (number | null | undefined)[][];
-  xKind: XKind;
-  yScale: YScale;
-  height: number;
-  syncKey?: string;
-  formatX: (value: number) => string;
-  formatY: (value: number) => string;
   marks: readonly ChartMark[];
-  onCursor: (index: number | null) => void;
 }
 
 export function UPlotCanvas(props: UPlotCanvasProps) {

@@ -17,8 +17,8 @@ export interface ChartMark {
   label: string;
 }
 
-export interface UPlotLook {
-  element: HTMLElement;
+/** What the canvas is told and hands on. */
+export interface ChartLook {
   series: readonly DrawnSeries[];
   /** For `time`, x is in seconds since 1970. */
   xKind: XKind;
@@ -27,8 +27,12 @@ export interface UPlotLook {
   syncKey?: string;
   formatX: (value: number) => string;
   formatY: (value: number) => string;
-  marks: () => readonly ChartMark[];
   onCursor: (index: number | null) => void;
+}
+
+export interface UPlotLook extends ChartLook {
+  element: HTMLElement;
+  marks: () => readonly ChartMark[];
 }
 
 const FONT = "11px 'Geist Variable', system-ui, sans-serif";

@@ -8,7 +8,6 @@ import { cn } from "./cn";
 import { useFocusRestore } from "./opener";
 
 export const Dialog = DialogPrimitive.Root;
-export const DialogTrigger = DialogPrimitive.Trigger;
 export const DialogClose = DialogPrimitive.Close;
 
 export const overlayClasses =
@@ -22,7 +21,7 @@ interface DialogContentProps extends ComponentProps<typeof DialogPrimitive.Conte
   bare?: boolean;
 }
 
-/** Needs a DialogTitle. The focus returns to where it was, also without a DialogTrigger. */
+/** Needs a DialogTitle. The focus returns to where it was. */
 export function DialogContent({ className, children, bare, ...props }: DialogContentProps) {
   const focus = useFocusRestore();
   return (

@@ -8,21 +8,6 @@ export function RadioGroup({ className, ...props }: ComponentProps<typeof RadioP
   return <RadioPrimitive.Root data-slot="radio-group" className={cn("grid gap-2", className)} {...props} />;
 }
 
-export function RadioGroupItem({ className, ...props }: ComponentProps<typeof RadioPrimitive.Item>) {
-  return (
-    <RadioPrimitive.Item
-      data-slot="radio-group-item"
-      className={cn(
-        "relative size-4 shrink-0 rounded-full border border-input bg-card transition-colors after:absolute after:-inset-1 disabled:opacity-50 data-[state=checked]:border-primary",
-        className,
-      )}
-      {...props}
-    >
-      <RadioPrimitive.Indicator className="absolute inset-[3px] rounded-full bg-primary" />
-    </RadioPrimitive.Item>
-  );
-}
-
 /** A choice as a card: title and text, the whole of it clickable. */
 export function RadioCard({ className, children, ...props }: ComponentProps<typeof RadioPrimitive.Item>) {
   return (

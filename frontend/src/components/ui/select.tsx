@@ -8,7 +8,6 @@ import { floatingClasses, itemClasses } from "./dropdown-menu";
 
 export const Select = SelectPrimitive.Root;
 export const SelectValue = SelectPrimitive.Value;
-export const SelectGroup = SelectPrimitive.Group;
 
 export function SelectTrigger({
   className,
@@ -63,14 +62,5 @@ export function SelectItem({ className, children, ...props }: ComponentProps<typ
         <Check aria-hidden className="size-4" />
       </SelectPrimitive.ItemIndicator>
     </SelectPrimitive.Item>
-  );
-}
-
-export function SelectLabel({ className, ...props }: ComponentProps<typeof SelectPrimitive.Label>) {
-  return (
-    <SelectPrimitive.Label
-      className={cn("px-2 pt-1.5 pb-1 text-2xs font-medium text-muted-foreground", className)}
-      {...props}
-    />
   );
 }

@@ -10,8 +10,6 @@ import { overlayClasses } from "./dialog";
 import { useFocusRestore } from "./opener";
 
 export const Sheet = SheetPrimitive.Root;
-export const SheetTrigger = SheetPrimitive.Trigger;
-export const SheetClose = SheetPrimitive.Close;
 
 const sheetVariants = cva(
   "fixed inset-y-0 flex h-dvh flex-col overflow-y-auto border-border bg-popover text-popover-foreground shadow-lg duration-200 outline-none data-[state=closed]:animate-out data-[state=open]:animate-in",

@@ -6,7 +6,6 @@ import { keys } from "@/lib/api/query-keys";
 export type CacheEntry = Inference<"CachedPrompt">;
 export type CacheStats = Inference<"CacheStatsBody">;
 export type LostTokens = Inference<"LostTokensBody">;
-export type ExplainedMiss = Inference<"ExplainedMissBody">;
 
 const REFRESH_MS = 5_000;
 

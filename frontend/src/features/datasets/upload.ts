@@ -25,7 +25,7 @@ export function sendDataset(upload: Upload, { onProgress, signal }: SendOptions)
     request.open("POST", `${serviceURL("backend")}/api/v1/datasets`);
     request.responseType = "text";
     request.setRequestHeader("x-request-id", requestId);
-    for (const [name, value] of Object.entries(authHeaders("backend"))) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(authHeaders())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded, total);
     request.onload = () => {
       const answer = parseJSON(request.responseText);

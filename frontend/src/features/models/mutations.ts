@@ -1,9 +1,7 @@
 /** What one does with models. Dialogs show their own errors in place; what is not said there comes as a toast. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { servedModels } from "@/components/app/shell-queries";
-import { backend, type Backend, inference, unwrap } from "@/lib/api/client";
+import { backend, type Backend, unwrap } from "@/lib/api/client";
 import { keys } from "@/lib/api/query-keys";
-import { type Served } from "./lib/model-rows";
 
 const IN_PLACE = { tellsErrors: true };
 
@@ -104,36 +102,5 @@ export function useCancelTask() {
   return useMutation({
     mutationFn: (id: string) => unwrap(backend().POST("/api/v1/tasks/{task_id}/cancel", { params: { path: { task_id: id } } })),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.tasks.all }),
-  });
-}
-
-export type ServingVerb = "load" | "unload" | "pin" | "unpin";
-
-const AFTER: Record<ServingVerb, Partial<Served>> = {
-  load: { state: "loaded", loaded: true },
-  unload: { state: "unloaded", loaded: false, pinned: false },
-  pin: { state: "loaded", loaded: true, pinned: true },
-  unpin: { pinned: false },
-};
-
-/** The server lists models as of the engine's last heartbeat, a second ago at most. */
-const HEARTBEAT_MS = 1_500;
-
-/** On the inference server. The list says so at once, and is read again when the server knows it too. */
-export function useServing({ tellsErrors = false } = {}) {
-  const client = useQueryClient();
-  return useMutation({
-    meta: { tellsErrors },
-    mutationFn: async ({ name, verb }: { name: string; verb: ServingVerb }): Promise<void> => {
-      await unwrap(inference().POST(`/admin/models/{name}/${verb}`, { params: { path: { name } } }));
-    },
-    async onSuccess(_done, { name, verb }) {
-      await client.cancelQueries({ queryKey: keys.served.admin, exact: true });
-      client.setQueryData(servedModels.queryKey, (known) => {
-        const model = known?.models[name];
-        return known && model ? { ...known, models: { ...known.models, [name]: { ...model, ...AFTER[verb] } } } : known;
-      });
-    },
-    onSettled: () => void setTimeout(() => void client.invalidateQueries({ queryKey: keys.served.all }), HEARTBEAT_MS),
   });
 }

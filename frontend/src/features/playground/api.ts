@@ -12,15 +12,6 @@ export const modelAbilities = queryOptions({
   staleTime: 60_000,
 });
 
-/** Brings a model into memory, so that the first answer does not wait for it. */
-export function useLoadModel() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (name: string) => unwrap(inference().POST("/admin/models/{name}/load", { params: { path: { name } } })),
-    onSettled: () => client.invalidateQueries({ queryKey: keys.served.all }),
-  });
-}
-
 /** Texts that changed between prompts, as the server remembers them for a while. */
 export const cacheMisses = queryOptions({
   queryKey: [...keys.cache.all, "misses"],

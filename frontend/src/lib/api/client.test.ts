@@ -26,7 +26,7 @@ describe("unwrap", () => {
     expect(seen).toEqual([{ url: "/api/v1/models?page=2", id: expect.stringMatching(/^[0-9a-f]{24}$/), key: undefined }]);
   });
 
-  it("sends the key to the inference server only", async () => {
+  it("sends the key to both services", async () => {
     const keys: (string | undefined)[] = [];
     await serve((request, response) => {
       keys.push(request.headers.authorization);
@@ -37,7 +37,7 @@ describe("unwrap", () => {
     await unwrap(inference().GET("/v1/models"));
     await unwrap(backend().GET("/health"));
 
-    expect(keys).toEqual(["Bearer secret", undefined]);
+    expect(keys).toEqual(["Bearer secret", "Bearer secret"]);
   });
 
   it("asks where Settings says, from the next request on", async () => {

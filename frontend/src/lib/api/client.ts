@@ -40,7 +40,7 @@ function middlewareFor(service: Service): Middleware {
   return {
     onRequest({ request }) {
       request.headers.set("x-request-id", newRequestId());
-      for (const [name, value] of Object.entries(authHeaders(service))) request.headers.set(name, value);
+      for (const [name, value] of Object.entries(authHeaders())) request.headers.set(name, value);
       return request;
     },
     async onResponse({ response }) {

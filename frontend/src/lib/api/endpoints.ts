@@ -27,10 +27,10 @@ export function deployedURL(service: Service): string {
   return deployed[service];
 }
 
-/** What the service wants to see beside the request: the key for the inference server, when one is set. */
-export function authHeaders(service: Service): Record<string, string> {
+/** What the services want to see beside the request: the key, when one is set. */
+export function authHeaders(): Record<string, string> {
   const { apiKey } = settings.get();
-  return service === "inference" && apiKey ? { authorization: `Bearer ${apiKey}` } : {};
+  return apiKey ? { authorization: `Bearer ${apiKey}` } : {};
 }
 
 /** An id that the service's log and its answer repeat. Works without a secure context, where randomUUID is absent. */

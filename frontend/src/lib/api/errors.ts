@@ -114,6 +114,7 @@ const TITLES: Record<string, string> = {
   invalid_input: "Please check your input",
   invalid_request: "Please check your input",
   invalid_api_key: "API key needed",
+  unauthorized: "API key needed",
   not_found: "Not found",
   model_not_found: "Model not found",
   conflict: "Not possible now",
@@ -129,6 +130,7 @@ const TITLES: Record<string, string> = {
 
 const NEXT_STEPS: Record<string, string> = {
   invalid_api_key: "Enter the API key in Settings.",
+  unauthorized: "Enter the API key in Settings.",
   storage_full: "Delete models or datasets that you no longer need, then try again.",
   memory_budget_exceeded: "Unload a model, or choose a smaller one.",
   context_length_exceeded: "Shorten the conversation, or start a new one.",

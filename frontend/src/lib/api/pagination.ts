@@ -33,3 +33,14 @@ export async function fetchAll<T>(fetchPage: (page: number) => Promise<Page<T>>,
   }
   return rows.slice(0, maxRows);
 }
+
+/** From 1; also for what is no number. */
+export function readPage(params: Pick<URLSearchParams, "get">): number {
+  const page = Number(params.get("page"));
+  return Number.isInteger(page) && page > 0 ? page : 1;
+}
+
+/** For the address: the first page is what one sees without it. */
+export function writePage(page: number): { page: string | null } {
+  return { page: page > 1 ? String(page) : null };
+}

@@ -92,7 +92,7 @@ async function send(body: ChatRequestBody, requestId: string, signal: AbortSigna
   try {
     response = await fetch(`${serviceURL("inference")}/v1/chat/completions`, {
       method: "POST",
-      headers: { "content-type": "application/json", "x-request-id": requestId, ...authHeaders("inference") },
+      headers: { "content-type": "application/json", "x-request-id": requestId, ...authHeaders() },
       body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
       signal,
     });

@@ -103,7 +103,7 @@ export class EventStream {
 
   /** Until the stream ends. The pause that a server that refuses asks for. */
   private async read(connection: AbortController): Promise<number> {
-    const headers: Record<string, string> = { accept: "text/event-stream", ...authHeaders("backend") };
+    const headers: Record<string, string> = { accept: "text/event-stream", ...authHeaders() };
     if (this.lastEventId !== null) headers["last-event-id"] = this.lastEventId;
     const response = await fetch(`${serviceURL("backend")}/api/v1/events`, {
       headers,

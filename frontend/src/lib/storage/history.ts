@@ -19,7 +19,3 @@ export async function saveConversation(conversation: Conversation): Promise<void
 export async function deleteConversation(id: string): Promise<void> {
   await inStore("conversations", "readwrite", (store) => store.delete(id));
 }
-
-export async function clearConversations(): Promise<void> {
-  await inStore("conversations", "readwrite", (store) => store.clear());
-}

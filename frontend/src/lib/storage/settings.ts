@@ -1,24 +1,19 @@
 /** What a person has set in this browser: other addresses of the services, a key, and how chats begin. */
 import { useSyncExternalStore } from "react";
-import * as z from "zod/mini";
 import { createLocalStore } from "@/lib/storage/local-store";
 
-const address = z.nullable(z.url({ protocol: /^https?$/ }));
-
-const schema = z.object({
+export interface Settings {
   /** Null: the address that the dashboard was started with. */
-  backendUrl: z.catch(address, null),
-  inferenceUrl: z.catch(address, null),
-  /** Sent to the inference server, which asks for one when MLX_API_KEY is set. */
-  apiKey: z.catch(z.nullable(z.string()), null),
-  defaultModel: z.catch(z.nullable(z.string()), null),
-  systemPrompt: z.catch(z.string(), ""),
+  backendUrl: string | null;
+  inferenceUrl: string | null;
+  /** Sent to both services, which ask for one unless they listen on this machine alone. */
+  apiKey: string | null;
+  defaultModel: string | null;
+  systemPrompt: string;
   /** Null: the server's default. */
-  temperature: z.catch(z.nullable(z.number().check(z.gte(0), z.lte(2))), null),
-  maxTokens: z.catch(z.nullable(z.int().check(z.gte(1), z.lte(1_000_000))), null),
-});
-
-export type Settings = z.infer<typeof schema>;
+  temperature: number | null;
+  maxTokens: number | null;
+}
 
 export const DEFAULT_SETTINGS: Settings = {
   backendUrl: null,
@@ -32,8 +27,29 @@ export const DEFAULT_SETTINGS: Settings = {
 
 /** Whole settings of whatever was stored; a field that makes no sense gets its default. */
 export function parseSettings(stored: unknown): Settings {
-  const parsed = schema.safeParse(stored);
-  return parsed.success ? parsed.data : DEFAULT_SETTINGS;
+  const given = typeof stored === "object" && stored !== null ? (stored as Record<string, unknown>) : {};
+  return {
+    backendUrl: readAddress(given.backendUrl),
+    inferenceUrl: readAddress(given.inferenceUrl),
+    apiKey: readText(given.apiKey),
+    defaultModel: readText(given.defaultModel),
+    systemPrompt: readText(given.systemPrompt) ?? "",
+    temperature: readNumber(given.temperature, 0, 2),
+    maxTokens: Number.isInteger(given.maxTokens) ? readNumber(given.maxTokens, 1, 1_000_000) : null,
+  };
+}
+
+function readText(stored: unknown): string | null {
+  return typeof stored === "string" ? stored : null;
+}
+
+function readAddress(stored: unknown): string | null {
+  const address = readText(stored);
+  return address !== null && /^https?:/i.test(address) && URL.canParse(address) ? address : null;
+}
+
+function readNumber(stored: unknown, low: number, high: number): number | null {
+  return typeof stored === "number" && stored >= low && stored <= high ? stored : null;
 }
 
 export const settings = createLocalStore<Settings>("mlx-hub.settings", parseSettings);

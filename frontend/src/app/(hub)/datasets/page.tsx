@@ -1,12 +1,7 @@
-import { Suspense } from "react";
 import { Datasets } from "@/features/datasets/components/datasets";
 
 export const metadata = { title: "Data Prep Studio" };
 
 export default function DatasetsPage() {
-  return (
-    <Suspense>
-      <Datasets />
-    </Suspense>
-  );
+  return <Datasets />;
 }

@@ -1,12 +1,7 @@
-import { Suspense } from "react";
 import { Discover } from "@/features/discover/components/discover";
 
 export const metadata = { title: "Discover" };
 
 export default function DiscoverPage() {
-  return (
-    <Suspense>
-      <Discover />
-    </Suspense>
-  );
+  return <Discover />;
 }

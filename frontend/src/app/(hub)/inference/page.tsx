@@ -1,12 +1,7 @@
-import { Suspense } from "react";
 import { Playground } from "@/features/playground/components/playground";
 
 export const metadata = { title: "Playground" };
 
 export default function InferencePage() {
-  return (
-    <Suspense>
-      <Playground />
-    </Suspense>
-  );
+  return <Playground />;
 }

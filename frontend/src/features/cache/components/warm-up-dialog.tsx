@@ -2,20 +2,9 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { FormDialog } from "@/components/app/form-dialog";
 import { servedModels } from "@/components/app/shell-queries";
 import { toastSuccess } from "@/components/app/toasts";
-import { Alert, AlertDescription } from "@/components/ui/alert";
-import { Button } from "@/components/ui/button";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
 import { Field } from "@/components/ui/field";
 import { Select, SelectContent, SelectItem, SelectTrigger, SelectValue } from "@/components/ui/select";
 import { Textarea } from "@/components/ui/textarea";
@@ -23,23 +12,6 @@ import { describeError } from "@/lib/api/errors";
 import { formatCount } from "@/lib/format/numbers";
 import { useSettings } from "@/lib/storage/settings";
 import { useCacheActions } from "../api";
-
-/** Computes a system prompt's state ahead, so that the first chat with it starts as fast as the second. */
-export function WarmUpDialog({ onClose }: { onClose: () => void }) {
-  return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent>
-        <DialogHeader>
-          <DialogTitle>Warm up a prompt</DialogTitle>
-          <DialogDescription>
-            Its state is computed and stored now, so that the first chat with it starts fast. It counts as neither hit nor miss.
-          </DialogDescription>
-        </DialogHeader>
-        <WarmUpForm onClose={onClose} />
-      </DialogContent>
-    </Dialog>
-  );
-}
 
 /** The served models, and the one that is meant while none is chosen: as in Settings, else one that is loaded. */
 function useTarget(chosen: string | null) {
@@ -52,7 +24,8 @@ function useTarget(chosen: string | null) {
   return { names, model, isLoaded: models[model]?.loaded ?? true };
 }
 
-function WarmUpForm({ onClose }: { onClose: () => void }) {
+/** Computes a system prompt's state ahead, so that the first chat with it starts as fast as the second. */
+export function WarmUpDialog({ onClose }: { onClose: () => void }) {
   const { systemPrompt } = useSettings();
   const { warmUp } = useCacheActions();
   const [chosen, setChosen] = useState<string | null>(null);
@@ -75,58 +48,45 @@ function WarmUpForm({ onClose }: { onClose: () => void }) {
   }
 
   return (
-    <form
+    <FormDialog
       noValidate
-      className="flex min-w-0 flex-col"
-      onSubmit={(event) => {
-        event.preventDefault();
-        submit();
-      }}
+      title="Warm up a prompt"
+      description="Its state is computed and stored now, so that the first chat with it starts fast. It counts as neither hit nor miss."
+      action="Warm up"
+      pending={warmUp.isPending}
+      message={warmUp.error ? describeError(warmUp.error).message : null}
+      onSubmit={submit}
+      onClose={onClose}
     >
-      <DialogBody>
-        {warmUp.error ? (
-          <Alert variant="destructive" role="alert">
-            <AlertDescription className="col-span-2 col-start-1">{describeError(warmUp.error).message}</AlertDescription>
-          </Alert>
-        ) : null}
-        <Field
-          label="Model"
-          required
-          hint={isLoaded ? undefined : "It is not loaded; warming up loads it first."}
-          error={isTried && !model ? "No model is served. Download one in Discover." : undefined}
-        >
-          {(control) => (
-            <Select value={model} onValueChange={setChosen} disabled={names.length === 0}>
-              <SelectTrigger {...control}>
-                <SelectValue placeholder="No model is served" />
-              </SelectTrigger>
-              <SelectContent>
-                {names.map((name) => (
-                  <SelectItem key={name} value={name}>
-                    {name}
-                  </SelectItem>
-                ))}
-              </SelectContent>
-            </Select>
-          )}
-        </Field>
-        <Field
-          label="System prompt"
-          required
-          hint="To the letter as chats will send it."
-          error={isTried && !prompt.trim() ? "Enter the prompt." : undefined}
-        >
-          {(control) => <Textarea {...control} rows={8} value={prompt} onChange={(event) => setPrompt(event.target.value)} />}
-        </Field>
-      </DialogBody>
-      <DialogFooter>
-        <DialogClose asChild>
-          <Button variant="outline">Cancel</Button>
-        </DialogClose>
-        <Button type="submit" pending={warmUp.isPending}>
-          Warm up
-        </Button>
-      </DialogFooter>
-    </form>
+      <Field
+        label="Model"
+        required
+        hint={isLoaded ? undefined : "It is not loaded; warming up loads it first."}
+        error={isTried && !model ? "No model is served. Download one in Discover." : undefined}
+      >
+        {(control) => (
+          <Select value={model} onValueChange={setChosen} disabled={names.length === 0}>
+            <SelectTrigger {...control}>
+              <SelectValue placeholder="No model is served" />
+            </SelectTrigger>
+            <SelectContent>
+              {names.map((name) => (
+                <SelectItem key={name} value={name}>
+                  {name}
+                </SelectItem>
+              ))}
+            </SelectContent>
+          </Select>
+        )}
+      </Field>
+      <Field
+        label="System prompt"
+        required
+        hint="To the letter as chats will send it."
+        error={isTried && !prompt.trim() ? "Enter the prompt." : undefined}
+      >
+        {(control) => <Textarea {...control} rows={8} value={prompt} onChange={(event) => setPrompt(event.target.value)} />}
+      </Field>
+    </FormDialog>
   );
 }

@@ -2,6 +2,7 @@
 
 import Link from "next/link";
 import { useState } from "react";
+import { FormAlert } from "@/components/app/form-alert";
 import { Button } from "@/components/ui/button";
 import { Checkbox } from "@/components/ui/checkbox";
 import { Field } from "@/components/ui/field";
@@ -12,7 +13,6 @@ import { formErrors } from "@/lib/api/field-errors";
 import { formatCount, formatInteger } from "@/lib/format/numbers";
 import { type Dataset } from "../api";
 import { useConvert } from "../mutations";
-import { FormAlert } from "./form-alert";
 
 type Target = Backend<"DatasetConvert">["format"] & string;
 

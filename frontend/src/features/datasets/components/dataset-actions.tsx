@@ -1,10 +1,10 @@
 "use client";
 
-import { Download, Trash2 } from "lucide-react";
+import { Trash2 } from "lucide-react";
 import dynamic from "next/dynamic";
 import { useState } from "react";
+import { DownloadLink } from "@/components/app/download-link";
 import { Button } from "@/components/ui/button";
-import { serviceURL } from "@/lib/api/endpoints";
 import { type Dataset } from "../api";
 
 const DeleteDialog = dynamic(() => import("./delete-dialog").then((module) => module.DeleteDialog), { ssr: false });
@@ -17,12 +17,7 @@ export function DatasetActions({ dataset }: { dataset: Dataset }) {
         <Trash2 aria-hidden />
         Delete
       </Button>
-      <Button variant="outline" asChild>
-        <a href={`${serviceURL("backend")}/api/v1/datasets/${dataset.id}/content`} download suppressHydrationWarning>
-          <Download aria-hidden />
-          Download
-        </a>
-      </Button>
+      <DownloadLink path={`/api/v1/datasets/${dataset.id}/content`} name={`${dataset.name}.jsonl`} text="Download" />
       {isDeleting ? <DeleteDialog dataset={dataset} onClose={() => setDeleting(false)} /> : null}
     </>
   );

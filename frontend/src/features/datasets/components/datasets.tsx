@@ -9,7 +9,7 @@ import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
 import { Page } from "@/components/app/page";
 import { PageHeader } from "@/components/app/page-header";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage, useURLParams } from "@/components/app/url-params";
 import { useDebouncedText } from "@/components/app/use-debounced-text";
 import { Button } from "@/components/ui/button";
 import { SearchInput } from "@/components/ui/input-group";
@@ -17,7 +17,7 @@ import { Pagination } from "@/components/ui/pagination";
 import { useFallbackInterval } from "@/lib/events/event-provider";
 import { datasetList } from "../api";
 import { usePastedText } from "../hooks/use-pasted-text";
-import { readPage, readText, writePage } from "../lib/search-params";
+import { readText } from "../lib/search-params";
 import { DatasetsTable } from "./datasets-table";
 import { DropZone } from "./drop-zone";
 
@@ -51,7 +51,8 @@ export function Datasets() {
 
 function DatasetList() {
   const { params, change } = useURLParams();
-  const [text, page] = [readText(params), readPage(params)];
+  const { page, setPage } = useURLPage();
+  const text = readText(params);
   const { data, error, refetch, isFetching } = useQuery({
     ...datasetList({ text, page }),
     refetchInterval: useFallbackInterval(),
@@ -82,13 +83,7 @@ function DatasetList() {
           }
         />
       )}
-      <Pagination
-        page={page}
-        pageSize={data.page_size}
-        total={data.total}
-        noun="datasets"
-        onPageChange={(next) => change(writePage(next))}
-      />
+      <Pagination page={page} pageSize={data.page_size} total={data.total} noun="datasets" onPageChange={setPage} />
     </div>
   );
 }

@@ -6,9 +6,10 @@ import { useRouter } from "next/navigation";
 import { type Column, DataTable } from "@/components/app/data-table";
 import { EmptyState } from "@/components/app/empty-state";
 import { ErrorState } from "@/components/app/error-state";
+import { FormAlert } from "@/components/app/form-alert";
 import { LoadingState } from "@/components/app/loading-state";
 import { toastSuccess } from "@/components/app/toasts";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage, useURLParams } from "@/components/app/url-params";
 import { Button } from "@/components/ui/button";
 import { Pagination } from "@/components/ui/pagination";
 import { ToggleGroup } from "@/components/ui/toggle-group";
@@ -16,9 +17,7 @@ import { describeError } from "@/lib/api/errors";
 import { type Backend } from "@/lib/api/client";
 import { formatCount, formatInteger } from "@/lib/format/numbers";
 import { type Dataset, datasetDuplicates, type Match } from "../api";
-import { readPage, writePage } from "../lib/search-params";
 import { useDeduplicate } from "../mutations";
-import { FormAlert } from "./form-alert";
 
 type Group = Backend<"DuplicateGroupPublic">;
 
@@ -52,19 +51,13 @@ export function DuplicatesTab({ dataset }: { dataset: Dataset }) {
           {match === "exact" ? "The same content, however its JSON is written." : "Case, spaces and punctuation do not count."}
         </p>
       </div>
-      <Groups dataset={dataset} match={match} page={readPage(params)} onPageChange={(page) => change(writePage(page))} />
+      <Groups dataset={dataset} match={match} />
     </div>
   );
 }
 
-interface GroupsProps {
-  dataset: Dataset;
-  match: Match;
-  page: number;
-  onPageChange: (page: number) => void;
-}
-
-function Groups({ dataset, match, page, onPageChange }: GroupsProps) {
+function Groups({ dataset, match }: { dataset: Dataset; match: Match }) {
+  const { page, setPage } = useURLPage();
   const { data, error, refetch, isFetching } = useQuery(datasetDuplicates(dataset.id, match, page));
   if (error) return <ErrorState error={error} what="the duplicates" onRetry={() => void refetch()} retrying={isFetching} />;
   if (!data) return <LoadingState what="the duplicates" />;
@@ -80,7 +73,7 @@ function Groups({ dataset, match, page, onPageChange }: GroupsProps) {
           The first {formatInteger(data.total)} of {formatInteger(data.num_groups)} groups are listed.
         </p>
       ) : null}
-      <Pagination page={page} pageSize={data.page_size} total={data.total} noun="groups" onPageChange={onPageChange} />
+      <Pagination page={page} pageSize={data.page_size} total={data.total} noun="groups" onPageChange={setPage} />
     </>
   );
 }

@@ -6,13 +6,12 @@ import { type Column, DataTable } from "@/components/app/data-table";
 import { EmptyState } from "@/components/app/empty-state";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage } from "@/components/app/url-params";
 import { Badge } from "@/components/ui/badge";
 import { Pagination } from "@/components/ui/pagination";
 import { formatInteger } from "@/lib/format/numbers";
 import { type Dataset, datasetProblems, type Problem } from "../api";
 import { countProblems, problemName, USABLE_PROBLEMS } from "../lib/labels";
-import { readPage, writePage } from "../lib/search-params";
 
 const COLUMNS: readonly Column<Problem>[] = [
   { id: "line", header: "Line", align: "right", cell: ({ line }) => formatInteger(line), className: "w-16" },
@@ -22,8 +21,7 @@ const COLUMNS: readonly Column<Problem>[] = [
 
 /** Lines that cannot be used, or deserve a look. */
 export function ProblemsTab({ dataset }: { dataset: Dataset }) {
-  const { params, change } = useURLParams();
-  const page = readPage(params);
+  const { page, setPage } = useURLPage();
   const { data, error, refetch, isFetching } = useQuery(datasetProblems(dataset.id, page));
   if (!data) {
     return error ? (
@@ -53,13 +51,7 @@ export function ProblemsTab({ dataset }: { dataset: Dataset }) {
           The first {formatInteger(data.total)} of {formatInteger(numAll)} are listed.
         </p>
       ) : null}
-      <Pagination
-        page={page}
-        pageSize={data.page_size}
-        total={data.total}
-        noun="problems"
-        onPageChange={(next) => change(writePage(next))}
-      />
+      <Pagination page={page} pageSize={data.page_size} total={data.total} noun="problems" onPageChange={setPage} />
     </div>
   );
 }

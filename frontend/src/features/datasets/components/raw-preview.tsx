@@ -3,17 +3,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage } from "@/components/app/url-params";
 import { Pagination } from "@/components/ui/pagination";
 import { ScrollArea } from "@/components/ui/scroll-area";
 import { formatInteger } from "@/lib/format/numbers";
 import { type Dataset, datasetRows, PREVIEWS_PER_PAGE } from "../api";
-import { readPage, writePage } from "../lib/search-params";
 
 /** The JSON of the rows. */
 export function RawPreview({ dataset }: { dataset: Dataset }) {
-  const { params, change } = useURLParams();
-  const page = readPage(params);
+  const { page, setPage } = useURLPage();
   const { data, error, refetch, isFetching } = useQuery(datasetRows(dataset.id, page, PREVIEWS_PER_PAGE));
   if (!data) {
     return error ? (
@@ -32,13 +30,7 @@ export function RawPreview({ dataset }: { dataset: Dataset }) {
           </ScrollArea>
         </section>
       ))}
-      <Pagination
-        page={page}
-        pageSize={data.page_size}
-        total={data.total}
-        noun="rows"
-        onPageChange={(next) => change(writePage(next))}
-      />
+      <Pagination page={page} pageSize={data.page_size} total={data.total} noun="rows" onPageChange={setPage} />
     </div>
   );
 }

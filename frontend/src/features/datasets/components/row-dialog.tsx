@@ -1,17 +1,7 @@
 "use client";
 
 import { useState } from "react";
-import { Button } from "@/components/ui/button";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
+import { FormDialog } from "@/components/app/form-dialog";
 import { Field } from "@/components/ui/field";
 import { Textarea } from "@/components/ui/textarea";
 import { ToggleGroup } from "@/components/ui/toggle-group";
@@ -52,70 +42,50 @@ export function RowDialog({ title, content, onSave, onClose }: RowDialogProps) {
     setJSON(mode === "json" ? asJSON(current) : null);
   }
 
+  function submit() {
+    const current = read();
+    if (!current) return;
+    onSave(current);
+    onClose();
+  }
+
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent className="max-w-2xl">
-        <DialogHeader>
-          <DialogTitle>{title}</DialogTitle>
-          <DialogDescription>Collected with your other changes until you save them as a new version.</DialogDescription>
-        </DialogHeader>
-        <form
-          className="flex min-w-0 flex-col"
-          onSubmit={(event) => {
-            event.preventDefault();
-            const current = read();
-            if (!current) return;
-            onSave(current);
-            onClose();
-          }}
-        >
-          <DialogBody>
-            <ToggleGroup
-              aria-label="Edit as"
-              options={MODES}
-              value={json === null ? "texts" : "json"}
-              onValueChange={switchTo}
+    <FormDialog
+      title={title}
+      description="Collected with your other changes until you save them as a new version."
+      action="Apply"
+      className="max-w-2xl"
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <ToggleGroup aria-label="Edit as" options={MODES} value={json === null ? "texts" : "json"} onValueChange={switchTo} />
+      {json === null ? (
+        textsOf(row)
+          .filter(({ isPlain }) => isPlain)
+          .map(({ path, label, text }) => (
+            <Field key={path.join(".")} label={label}>
+              {(control) => (
+                <Textarea {...control} value={text} onChange={(event) => setRow(withText(row, path, event.target.value))} />
+              )}
+            </Field>
+          ))
+      ) : (
+        <Field label="Row as JSON" error={refusal}>
+          {(control) => (
+            <Textarea
+              {...control}
+              spellCheck={false}
+              className="max-h-[60dvh] min-h-48 font-mono text-xs"
+              value={json}
+              onChange={(event) => {
+                setRefusal(undefined);
+                setJSON(event.target.value);
+              }}
             />
-            {json === null ? (
-              textsOf(row)
-                .filter(({ isPlain }) => isPlain)
-                .map(({ path, label, text }) => (
-                  <Field key={path.join(".")} label={label}>
-                    {(control) => (
-                      <Textarea
-                        {...control}
-                        value={text}
-                        onChange={(event) => setRow(withText(row, path, event.target.value))}
-                      />
-                    )}
-                  </Field>
-                ))
-            ) : (
-              <Field label="Row as JSON" error={refusal}>
-                {(control) => (
-                  <Textarea
-                    {...control}
-                    spellCheck={false}
-                    className="max-h-[60dvh] min-h-48 font-mono text-xs"
-                    value={json}
-                    onChange={(event) => {
-                      setRefusal(undefined);
-                      setJSON(event.target.value);
-                    }}
-                  />
-                )}
-              </Field>
-            )}
-          </DialogBody>
-          <DialogFooter>
-            <DialogClose asChild>
-              <Button variant="outline">Cancel</Button>
-            </DialogClose>
-            <Button type="submit">Apply</Button>
-          </DialogFooter>
-        </form>
-      </DialogContent>
-    </Dialog>
+          )}
+        </Field>
+      )}
+    </FormDialog>
   );
 }
 

@@ -6,14 +6,13 @@ import dynamic from "next/dynamic";
 import { Fragment, useState } from "react";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage } from "@/components/app/url-params";
 import { Button } from "@/components/ui/button";
 import { Pagination } from "@/components/ui/pagination";
 import { type Dataset, datasetRows, type Row } from "../api";
 import { useUnsavedWarning } from "../hooks/use-unsaved-warning";
 import { countEdits, type EditAction, type Edits, type EditTarget } from "../lib/edits";
 import { emptyLike, type RowContent } from "../lib/row-texts";
-import { readPage, writePage } from "../lib/search-params";
 import { EditBar } from "./edit-bar";
 import { NewRowCard, RowCard } from "./row-card";
 
@@ -36,8 +35,7 @@ const NO_OBJECTIONS: ReadonlyMap<EditTarget, string> = new Map();
 
 /** Rows as they stand, with the changes that are not saved yet. */
 export function RowsTab({ dataset, edits, edit }: RowsTabProps) {
-  const { params, change } = useURLParams();
-  const page = readPage(params);
+  const { page, setPage } = useURLPage();
   const { data, error, refetch, isFetching } = useQuery(datasetRows(dataset.id, page));
   const [editing, setEditing] = useState<Editing | null>(null);
   const [objections, setObjections] = useState(NO_OBJECTIONS);
@@ -111,13 +109,7 @@ export function RowsTab({ dataset, edits, edit }: RowsTabProps) {
           <Plus aria-hidden />
           Add a row at the end
         </Button>
-        <Pagination
-          page={page}
-          pageSize={data.page_size}
-          total={data.total}
-          noun="rows"
-          onPageChange={(next) => change(writePage(next))}
-        />
+        <Pagination page={page} pageSize={data.page_size} total={data.total} noun="rows" onPageChange={setPage} />
       </div>
       <EditBar dataset={dataset} edits={edits} onDiscard={() => changeRows({ do: "clear" })} onObjections={setObjections} />
       {editing ? (

@@ -3,19 +3,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "next/navigation";
 import { useState } from "react";
+import { FormDialog } from "@/components/app/form-dialog";
 import { toastSuccess } from "@/components/app/toasts";
-import { Button } from "@/components/ui/button";
 import { Checkbox } from "@/components/ui/checkbox";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
 import { ApiError } from "@/lib/api/errors";
@@ -24,7 +14,6 @@ import { formatCount } from "@/lib/format/numbers";
 import { type Dataset, datasetDependents } from "../api";
 import { countEdits, type Edits, type EditTarget, objectionsByTarget, toWire } from "../lib/edits";
 import { useEditRows } from "../mutations";
-import { FormAlert } from "./form-alert";
 
 interface SaveEditsDialogProps {
   dataset: Dataset;
@@ -63,70 +52,50 @@ export function SaveEditsDialog({ dataset, edits, onObjections, onSaved, onClose
   }
 
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent>
-        <DialogHeader>
-          <DialogTitle>Save as a new version</DialogTitle>
-          <DialogDescription>
-            {formatCount(countEdits(edits).total, "change")} become a dataset with a checksum of its own. Jobs keep the rows
-            that they were trained on.
-          </DialogDescription>
-        </DialogHeader>
-        <form
-          className="flex min-w-0 flex-col"
-          onSubmit={(event) => {
-            event.preventDefault();
-            submit();
-          }}
-        >
-          <DialogBody>
-            <FormAlert message={objections.size ? namedObjections(objections) : told.other} />
-            <Field
-              label="Name"
-              error={told.fields.name}
-              hint={replaces ? "Without one it keeps its name." : "Without one, a version number is added."}
-            >
-              {(control) => (
-                <Input
-                  {...control}
-                  value={name}
-                  maxLength={200}
-                  autoComplete="off"
-                  placeholder={replaces ? dataset.name : `${dataset.name}-v2`}
-                  onChange={(event) => setName(event.target.value)}
-                />
-              )}
-            </Field>
-            <Field
-              inline
-              label="Replace this dataset"
-              hint={
-                dependents && isTrainedOn
-                  ? "Not possible: something was trained on it, so it stays as it is."
-                  : "It is deleted in the same step."
-              }
-            >
-              {(control) => (
-                <Checkbox
-                  {...control}
-                  checked={replaces}
-                  disabled={isTrainedOn}
-                  onCheckedChange={(checked) => setReplaces(checked === true)}
-                />
-              )}
-            </Field>
-          </DialogBody>
-          <DialogFooter>
-            <DialogClose asChild>
-              <Button variant="outline">Cancel</Button>
-            </DialogClose>
-            <Button type="submit" pending={save.isPending}>
-              Save
-            </Button>
-          </DialogFooter>
-        </form>
-      </DialogContent>
-    </Dialog>
+    <FormDialog
+      title="Save as a new version"
+      description={`${formatCount(countEdits(edits).total, "change")} become a dataset with a checksum of its own. Jobs keep the rows that they were trained on.`}
+      action="Save"
+      pending={save.isPending}
+      message={objections.size ? namedObjections(objections) : told.other}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <Field
+        label="Name"
+        error={told.fields.name}
+        hint={replaces ? "Without one it keeps its name." : "Without one, a version number is added."}
+      >
+        {(control) => (
+          <Input
+            {...control}
+            value={name}
+            maxLength={200}
+            autoComplete="off"
+            placeholder={replaces ? dataset.name : `${dataset.name}-v2`}
+            onChange={(event) => setName(event.target.value)}
+          />
+        )}
+      </Field>
+      <Field
+        inline
+        label="Replace this dataset"
+        hint={
+          dependents && isTrainedOn
+            ? "Not possible: something was trained on it, so it stays as it is."
+            : "It is deleted in the same step."
+        }
+      >
+        {(control) => (
+          <Checkbox
+            {...control}
+            checked={replaces}
+            disabled={isTrainedOn}
+            onCheckedChange={(checked) => setReplaces(checked === true)}
+          />
+        )}
+      </Field>
+    </FormDialog>
   );
 }
 

@@ -2,6 +2,7 @@
 
 import Link from "next/link";
 import { useState } from "react";
+import { FormAlert } from "@/components/app/form-alert";
 import { Button } from "@/components/ui/button";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
@@ -9,7 +10,6 @@ import { formErrors } from "@/lib/api/field-errors";
 import { formatCount } from "@/lib/format/numbers";
 import { type Dataset } from "../api";
 import { useSplit } from "../mutations";
-import { FormAlert } from "./form-alert";
 
 const FIELDS = ["validation_share", "seed", "train_name", "validation_name"];
 

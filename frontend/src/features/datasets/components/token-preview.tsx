@@ -4,11 +4,11 @@ import { useQuery } from "@tanstack/react-query";
 import { CircleAlert } from "lucide-react";
 import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage } from "@/components/app/url-params";
 import { Pagination } from "@/components/ui/pagination";
 import { formatInteger } from "@/lib/format/numbers";
 import { type Dataset, PREVIEWS_PER_PAGE, type RowPreview, tokenPreview } from "../api";
-import { readPage, type ViewSettings, writePage } from "../lib/search-params";
+import { type ViewSettings } from "../lib/search-params";
 import { tokenRuns } from "../lib/token-runs";
 import { TokenLegend, TokenText } from "./token-text";
 
@@ -20,8 +20,7 @@ interface TokenPreviewProps {
 
 /** The tokens of a few rows, and which of them are learned. */
 export function TokenPreview({ dataset, modelId, settings }: TokenPreviewProps) {
-  const { params, change } = useURLParams();
-  const page = readPage(params);
+  const { page, setPage } = useURLPage();
   const { data, error, refetch, isFetching } = useQuery(tokenPreview(dataset.id, modelId, settings, page));
   if (error) return <ErrorState error={error} what="the preview" onRetry={() => void refetch()} retrying={isFetching} />;
   if (!data) return <LoadingState what="the preview" />;
@@ -31,13 +30,7 @@ export function TokenPreview({ dataset, modelId, settings }: TokenPreviewProps) 
       {data.rows.map((row) => (
         <PreviewedRow key={row.line} row={row} />
       ))}
-      <Pagination
-        page={page}
-        pageSize={PREVIEWS_PER_PAGE}
-        total={data.num_rows}
-        noun="rows"
-        onPageChange={(next) => change(writePage(next))}
-      />
+      <Pagination page={page} pageSize={PREVIEWS_PER_PAGE} total={data.num_rows} noun="rows" onPageChange={setPage} />
     </div>
   );
 }

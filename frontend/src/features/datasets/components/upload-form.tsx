@@ -1,6 +1,7 @@
 "use client";
 
 import { useState } from "react";
+import { FormAlert } from "@/components/app/form-alert";
 import { BytesProgressBar, ProgressBar } from "@/components/app/progress-bar";
 import { Button } from "@/components/ui/button";
 import { DialogBody, DialogFooter } from "@/components/ui/dialog";
@@ -12,7 +13,6 @@ import { useColumns } from "../hooks/use-columns";
 import { useUpload, type UploadState } from "../hooks/use-upload";
 import { COLUMN_PARTS, columnsRefusal, nameOf, refusalOf } from "../lib/upload-file";
 import { ColumnFields } from "./column-fields";
-import { FormAlert } from "./form-alert";
 
 const FIELDS = ["name", "description", ...COLUMN_PARTS.map((part) => `${part}_column`)];
 

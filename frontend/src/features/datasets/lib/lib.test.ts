@@ -1,10 +1,11 @@
 // @vitest-environment node
 import { describe, expect, it } from "vitest";
+import { readPage, writePage } from "@/lib/api/pagination";
 import { type Dataset } from "../api";
 import { applyEdit, countEdits, type EditAction, NO_EDITS, objectionsByTarget, toWire } from "./edits";
 import { countProblems, problemName, sourceName } from "./labels";
 import { emptyLike, otherKeys, parseRow, textsOf, withText } from "./row-texts";
-import { readPage, readTab, readText, readViewSettings, writePage, writeViewSettings } from "./search-params";
+import { readTab, readText, readViewSettings, writeViewSettings } from "./search-params";
 import { tokenRuns } from "./token-runs";
 
 const CHAT = {

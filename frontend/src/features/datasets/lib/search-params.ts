@@ -9,16 +9,6 @@ export function readTab(params: Params): Tab {
   return TABS.find((tab) => tab === params.get("tab")) ?? "rows";
 }
 
-/** From 1; also for what is no number. */
-export function readPage(params: Params): number {
-  const page = Number(params.get("page"));
-  return Number.isInteger(page) && page > 0 ? page : 1;
-}
-
-export function writePage(page: number): { page: string | null } {
-  return { page: page > 1 ? String(page) : null };
-}
-
 export function readText(params: Params): string {
   return (params.get("q") ?? "").trim().slice(0, 200);
 }

@@ -1,5 +1,6 @@
 /** The search of Discover as its address says it: `?q=qwen&quant=4-bit&size=small&fits=1&all=1&sort=likes&page=2`. */
 import type { paths } from "@/lib/api/backend";
+import { readPage } from "@/lib/api/pagination";
 
 export type HubQuery = NonNullable<paths["/api/v1/discover/search"]["get"]["parameters"]["query"]>;
 export type HubSort = NonNullable<HubQuery["sort"]>;
@@ -72,7 +73,7 @@ export function readFilter(params: Pick<URLSearchParams, "get">): HubFilter {
   const size = params.get("size") ?? "";
   const sort = params.get("sort") ?? "";
   const quantization = params.get("quant");
-  const page = Number(params.get("page"));
+  const page = readPage(params);
   return {
     text: (params.get("q") ?? "").trim().slice(0, 200),
     quantization: quantization !== null && Object.hasOwn(QUANTIZATIONS, quantization) ? quantization : null,
@@ -80,7 +81,7 @@ export function readFilter(params: Pick<URLSearchParams, "get">): HubFilter {
     fitsOnly: params.get("fits") === "1",
     mlxOnly: params.get("all") !== "1",
     sort: Object.hasOwn(SORTS, sort) ? (sort as HubSort) : NO_FILTER.sort,
-    page: Number.isInteger(page) && page >= 1 && page <= MAX_PAGE ? page : 1,
+    page: page <= MAX_PAGE ? page : 1,
   };
 }
 

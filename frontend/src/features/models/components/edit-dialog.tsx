@@ -1,25 +1,15 @@
 "use client";
 
 import { useState } from "react";
+import { FormDialog } from "@/components/app/form-dialog";
 import { toastSuccess } from "@/components/app/toasts";
-import { Button } from "@/components/ui/button";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
-import { Textarea } from "@/components/ui/textarea";
 import { formErrors } from "@/lib/api/field-errors";
 import { type Model } from "../lib/model-rows";
 import { formatTags, parseTags } from "../lib/tags";
 import { useUpdateModel } from "../mutations";
-import { FormAlert } from "./form-alert";
+import { AboutFields } from "./about-fields";
 
 interface EditDialogProps {
   model: Model;
@@ -30,15 +20,14 @@ interface EditDialogProps {
 export function EditDialog({ model, onClose }: EditDialogProps) {
   const update = useUpdateModel(model.id);
   const [name, setName] = useState(model.name);
-  const [description, setDescription] = useState(model.description);
-  const [tags, setTags] = useState(formatTags(model.tags));
-  const parsed = parseTags(tags);
+  const [about, setAbout] = useState({ description: model.description, tags: formatTags(model.tags) });
+  const parsed = parseTags(about.tags);
   const { fields, other } = formErrors(update.error, ["name", "description", "tags"]);
 
   function submit() {
     if (!parsed.tags) return;
     update.mutate(
-      { name: name.trim(), description: description.trim(), tags: parsed.tags },
+      { name: name.trim(), description: about.description.trim(), tags: parsed.tags },
       {
         onSuccess(changed) {
           toastSuccess(`Changed ${changed.name}`);
@@ -49,49 +38,23 @@ export function EditDialog({ model, onClose }: EditDialogProps) {
   }
 
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent aria-describedby={undefined}>
-        <DialogHeader>
-          <DialogTitle className="break-words">Edit {model.name}</DialogTitle>
-        </DialogHeader>
-        <form
-          className="flex min-w-0 flex-col"
-          onSubmit={(event) => {
-            event.preventDefault();
-            submit();
-          }}
-        >
-          <DialogBody>
-            <FormAlert message={other} />
-            <Field label="Name" required error={fields.name}>
-              {(control) => (
-                <Input {...control} value={name} maxLength={200} onChange={(event) => setName(event.target.value)} />
-              )}
-            </Field>
-            <Field label="Description" error={fields.description}>
-              {(control) => (
-                <Textarea
-                  {...control}
-                  value={description}
-                  maxLength={10_000}
-                  onChange={(event) => setDescription(event.target.value)}
-                />
-              )}
-            </Field>
-            <Field label="Tags" error={parsed.error ?? fields.tags} hint="One a line, such as team: search.">
-              {(control) => <Textarea {...control} rows={3} value={tags} onChange={(event) => setTags(event.target.value)} />}
-            </Field>
-          </DialogBody>
-          <DialogFooter>
-            <DialogClose asChild>
-              <Button variant="outline">Cancel</Button>
-            </DialogClose>
-            <Button type="submit" pending={update.isPending} disabled={!name.trim() || !parsed.tags}>
-              Save
-            </Button>
-          </DialogFooter>
-        </form>
-      </DialogContent>
-    </Dialog>
+    <FormDialog
+      title={`Edit ${model.name}`}
+      action="Save"
+      pending={update.isPending}
+      disabled={!name.trim() || !parsed.tags}
+      message={other}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <Field label="Name" required error={fields.name}>
+        {(control) => <Input {...control} value={name} maxLength={200} onChange={(event) => setName(event.target.value)} />}
+      </Field>
+      <AboutFields
+        value={about}
+        errors={{ ...fields, ...(parsed.error ? { tags: parsed.error } : {}) }}
+        onChange={(change) => setAbout((known) => ({ ...known, ...change }))}
+      />
+    </FormDialog>
   );
 }

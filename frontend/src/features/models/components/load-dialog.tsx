@@ -3,21 +3,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { ErrorState } from "@/components/app/error-state";
+import { FormDialog } from "@/components/app/form-dialog";
 import { LoadingState } from "@/components/app/loading-state";
+import { useServing } from "@/components/app/use-serving";
 import { StackedBar } from "@/components/charts/stacked-bar";
 import { Alert, AlertDescription, AlertTitle } from "@/components/ui/alert";
-import { Button } from "@/components/ui/button";
 import { Checkbox } from "@/components/ui/checkbox";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
 import { Field } from "@/components/ui/field";
 import { ToggleGroup } from "@/components/ui/toggle-group";
 import { describeError } from "@/lib/api/errors";
@@ -25,8 +16,6 @@ import { formatBytes } from "@/lib/format/bytes";
 import { formatInteger } from "@/lib/format/numbers";
 import { memoryEstimate } from "../api";
 import { contextChoices, describeVerdict, type MemoryEstimate } from "../lib/memory-verdict";
-import { useServing } from "../mutations";
-import { FormAlert } from "./form-alert";
 
 interface LoadDialogProps {
   name: string;
@@ -42,52 +31,38 @@ export function LoadDialog({ name, maxContextTokens, onClose }: LoadDialogProps)
   const { data, error, refetch, isFetching } = useQuery(memoryEstimate(name, context));
   const serving = useServing({ tellsErrors: true });
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent>
-        <DialogHeader>
-          <DialogTitle className="break-words">Load {name}?</DialogTitle>
-          <DialogDescription>So that its first answer does not wait for it.</DialogDescription>
-        </DialogHeader>
-        <DialogBody>
-          <FormAlert message={serving.error ? describeError(serving.error).message : null} />
-          {data ? (
-            <Estimate estimate={data} />
-          ) : error ? (
-            <ErrorState error={error} what="the estimate" onRetry={() => void refetch()} retrying={isFetching} />
-          ) : (
-            <LoadingState what="the estimate" count={3} />
-          )}
-          {choices.length > 1 && data?.kv_bytes != null ? (
-            <div className="flex flex-wrap items-center justify-between gap-2 text-sm">
-              Tokens of context
-              <ToggleGroup
-                aria-label="Tokens of context"
-                value={String(context)}
-                onValueChange={(value) => setContext(Number(value))}
-                options={choices.map((count) => ({ value: String(count), label: formatInteger(count) }))}
-              />
-            </div>
-          ) : null}
-          <Field label="Pin it" inline hint="It stays in memory until it is unpinned.">
-            {(control) => (
-              <Checkbox {...control} checked={isPinned} onCheckedChange={(checked) => setPinned(checked === true)} />
-            )}
-          </Field>
-        </DialogBody>
-        <DialogFooter>
-          <DialogClose asChild>
-            <Button variant="outline">Cancel</Button>
-          </DialogClose>
-          <Button
-            pending={serving.isPending}
-            disabled={data?.verdict === "too_large"}
-            onClick={() => serving.mutate({ name, verb: isPinned ? "pin" : "load" }, { onSuccess: onClose })}
-          >
-            Load
-          </Button>
-        </DialogFooter>
-      </DialogContent>
-    </Dialog>
+    <FormDialog
+      title={`Load ${name}?`}
+      description="So that its first answer does not wait for it."
+      action="Load"
+      pending={serving.isPending}
+      disabled={data?.verdict === "too_large"}
+      message={serving.error ? describeError(serving.error).message : null}
+      onSubmit={() => serving.mutate({ name, verb: isPinned ? "pin" : "load" }, { onSuccess: onClose })}
+      onClose={onClose}
+    >
+      {data ? (
+        <Estimate estimate={data} />
+      ) : error ? (
+        <ErrorState error={error} what="the estimate" onRetry={() => void refetch()} retrying={isFetching} />
+      ) : (
+        <LoadingState what="the estimate" count={3} />
+      )}
+      {choices.length > 1 && data?.kv_bytes != null ? (
+        <div className="flex flex-wrap items-center justify-between gap-2 text-sm">
+          Tokens of context
+          <ToggleGroup
+            aria-label="Tokens of context"
+            value={String(context)}
+            onValueChange={(value) => setContext(Number(value))}
+            options={choices.map((count) => ({ value: String(count), label: formatInteger(count) }))}
+          />
+        </div>
+      ) : null}
+      <Field label="Pin it" inline hint="It stays in memory until it is unpinned.">
+        {(control) => <Checkbox {...control} checked={isPinned} onCheckedChange={(checked) => setPinned(checked === true)} />}
+      </Field>
+    </FormDialog>
   );
 }
 

@@ -1,25 +1,13 @@
 "use client";
 
 import { type ReactNode, useState } from "react";
+import { FormDialog } from "@/components/app/form-dialog";
 import { toastInfo } from "@/components/app/toasts";
-import { Button } from "@/components/ui/button";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
-import { Field } from "@/components/ui/field";
-import { Input } from "@/components/ui/input";
 import { ToggleGroup } from "@/components/ui/toggle-group";
 import { formErrors } from "@/lib/api/field-errors";
 import { type Model } from "../lib/model-rows";
 import { useQuantiseModel } from "../mutations";
-import { FormAlert } from "./form-alert";
+import { LocalNameField } from "./local-name-field";
 
 const BITS = [
   { value: "4", label: "4 bits" },
@@ -60,55 +48,23 @@ export function QuantiseDialog({ model, onClose }: QuantiseDialogProps) {
   }
 
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent>
-        <DialogHeader>
-          <DialogTitle className="break-words">Quantise {model.name}</DialogTitle>
-          <DialogDescription>Makes a smaller, faster model beside this one, and measures what it lost.</DialogDescription>
-        </DialogHeader>
-        <form
-          className="flex min-w-0 flex-col"
-          onSubmit={(event) => {
-            event.preventDefault();
-            submit();
-          }}
-        >
-          <DialogBody>
-            <FormAlert message={told.fields.bits ?? told.other} />
-            <ChoiceRow label="Bits of a weight">
-              <ToggleGroup aria-label="Bits of a weight" value={bits} onValueChange={setBits} options={BITS} />
-            </ChoiceRow>
-            <ChoiceRow label="Weights that share a scale" error={told.fields.group_size}>
-              <ToggleGroup aria-label="Weights that share a scale" value={group} onValueChange={setGroup} options={GROUPS} />
-            </ChoiceRow>
-            <Field
-              label="Name"
-              error={told.fields.name}
-              hint={`It is called local/<name>. Without one, this model's with -${bits}bit.`}
-            >
-              {(control) => (
-                <Input
-                  {...control}
-                  value={name}
-                  maxLength={96}
-                  spellCheck={false}
-                  autoComplete="off"
-                  onChange={(event) => setName(event.target.value)}
-                />
-              )}
-            </Field>
-          </DialogBody>
-          <DialogFooter>
-            <DialogClose asChild>
-              <Button variant="outline">Cancel</Button>
-            </DialogClose>
-            <Button type="submit" pending={start.isPending}>
-              Quantise
-            </Button>
-          </DialogFooter>
-        </form>
-      </DialogContent>
-    </Dialog>
+    <FormDialog
+      title={`Quantise ${model.name}`}
+      description="Makes a smaller, faster model beside this one, and measures what it lost."
+      action="Quantise"
+      pending={start.isPending}
+      message={told.fields.bits ?? told.other}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <ChoiceRow label="Bits of a weight">
+        <ToggleGroup aria-label="Bits of a weight" value={bits} onValueChange={setBits} options={BITS} />
+      </ChoiceRow>
+      <ChoiceRow label="Weights that share a scale" error={told.fields.group_size}>
+        <ToggleGroup aria-label="Weights that share a scale" value={group} onValueChange={setGroup} options={GROUPS} />
+      </ChoiceRow>
+      <LocalNameField value={name} error={told.fields.name} otherwise={`this model's with -${bits}bit`} onChange={setName} />
+    </FormDialog>
   );
 }
 

@@ -7,11 +7,11 @@ import { useState } from "react";
 import { ByteSize } from "@/components/app/byte-size";
 import { CopyButton } from "@/components/app/copy-button";
 import { Section } from "@/components/app/page";
+import { useServing } from "@/components/app/use-serving";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
 import { formatCount } from "@/lib/format/numbers";
 import { type ModelRow, type ServedName } from "../lib/model-rows";
-import { useServing } from "../mutations";
 import { StateBadge } from "./state-badge";
 
 const LoadDialog = dynamic(() => import("./load-dialog").then((module) => module.LoadDialog), { ssr: false });

@@ -1,14 +1,14 @@
 "use client";
 
-import { Download, X } from "lucide-react";
+import { X } from "lucide-react";
 import Link from "next/link";
 import { ByteSize } from "@/components/app/byte-size";
+import { DownloadLink } from "@/components/app/download-link";
 import { ProgressBar } from "@/components/app/progress-bar";
 import { RelativeTime } from "@/components/app/relative-time";
 import { StatusBadge } from "@/components/app/status-badge";
 import { Button } from "@/components/ui/button";
 import { type Backend } from "@/lib/api/client";
-import { serviceURL } from "@/lib/api/endpoints";
 import { describeTask, madeModelId, taskBytes } from "../lib/tasks";
 import { useCancelTask } from "../mutations";
 
@@ -29,16 +29,13 @@ export function TaskRow({ task }: { task: Backend<"TaskPublic"> }) {
         </span>
         <span className="ml-auto flex gap-2">
           {task.has_archive ? (
-            <Button asChild size="sm" variant="outline">
-              <a
-                href={`${serviceURL("backend")}/api/v1/tasks/${task.id}/archive`}
-                download
-                aria-label={`Download archive: ${title}`}
-              >
-                <Download aria-hidden />
-                Download archive
-              </a>
-            </Button>
+            <DownloadLink
+              path={`/api/v1/tasks/${task.id}/archive`}
+              name={`${task.id}.tar`}
+              text="Download archive"
+              size="sm"
+              aria-label={`Download archive: ${title}`}
+            />
           ) : null}
           {modelId ? (
             <Button asChild size="sm" variant="outline">

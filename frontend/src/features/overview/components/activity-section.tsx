@@ -2,8 +2,8 @@
 
 import Link from "next/link";
 import { type Activity, useActivities } from "@/components/app/activity";
+import { ActivityProgress } from "@/components/app/activity-progress";
 import { Section } from "@/components/app/page";
-import { ProgressBar } from "@/components/app/progress-bar";
 import { StatusBadge } from "@/components/app/status-badge";
 import { Card } from "@/components/ui/card";
 
@@ -25,7 +25,7 @@ export function ActivitySection() {
 }
 
 function ActivityRow({ activity }: { activity: Activity }) {
-  const { kind, title, href, status, progress, amount, rate, remainingSeconds } = activity;
+  const { kind, title, href, status } = activity;
   return (
     <li className="flex flex-col gap-2 px-4 py-3 sm:flex-row sm:items-center sm:gap-6">
       <div className="flex min-w-0 flex-col gap-1 sm:w-2/5">
@@ -37,14 +37,7 @@ function ActivityRow({ activity }: { activity: Activity }) {
           <StatusBadge status={status} />
         </span>
       </div>
-      <ProgressBar
-        label={`${kind} ${title}`}
-        value={progress}
-        amount={amount}
-        rate={rate}
-        remainingSeconds={remainingSeconds}
-        tone={status === "paused" ? "warning" : undefined}
-      />
+      <ActivityProgress activity={activity} />
     </li>
   );
 }

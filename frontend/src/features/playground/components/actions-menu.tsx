@@ -1,16 +1,10 @@
 "use client";
 
-import { Braces, Code, Ellipsis, FileText } from "lucide-react";
+import { Braces, Code, FileText } from "lucide-react";
 import dynamic from "next/dynamic";
 import { useState } from "react";
-import { Button } from "@/components/ui/button";
-import {
-  DropdownMenu,
-  DropdownMenuContent,
-  DropdownMenuItem,
-  DropdownMenuSeparator,
-  DropdownMenuTrigger,
-} from "@/components/ui/dropdown-menu";
+import { MoreMenu } from "@/components/app/more-menu";
+import { DropdownMenuItem, DropdownMenuSeparator } from "@/components/ui/dropdown-menu";
 import { toMarkdown } from "@/lib/chat/conversation";
 import { downloadFile } from "@/lib/storage/download-file";
 import { useOfMessages } from "../hooks/use-thread";
@@ -33,28 +27,21 @@ export function ActionsMenu({ session }: { session: Session }) {
 
   return (
     <>
-      <DropdownMenu>
-        <DropdownMenuTrigger asChild>
-          <Button variant="ghost" size="icon" aria-label="More actions">
-            <Ellipsis aria-hidden />
-          </Button>
-        </DropdownMenuTrigger>
-        <DropdownMenuContent align="end">
-          <DropdownMenuItem onSelect={() => setIsCodeOpen(true)}>
-            <Code aria-hidden />
-            View as curl or Python
-          </DropdownMenuItem>
-          <DropdownMenuSeparator />
-          <DropdownMenuItem disabled={isEmpty} onSelect={() => exportAs("md")}>
-            <FileText aria-hidden />
-            Export as Markdown
-          </DropdownMenuItem>
-          <DropdownMenuItem disabled={isEmpty} onSelect={() => exportAs("json")}>
-            <Braces aria-hidden />
-            Export as JSON
-          </DropdownMenuItem>
-        </DropdownMenuContent>
-      </DropdownMenu>
+      <MoreMenu variant="ghost">
+        <DropdownMenuItem onSelect={() => setIsCodeOpen(true)}>
+          <Code aria-hidden />
+          View as curl or Python
+        </DropdownMenuItem>
+        <DropdownMenuSeparator />
+        <DropdownMenuItem disabled={isEmpty} onSelect={() => exportAs("md")}>
+          <FileText aria-hidden />
+          Export as Markdown
+        </DropdownMenuItem>
+        <DropdownMenuItem disabled={isEmpty} onSelect={() => exportAs("json")}>
+          <Braces aria-hidden />
+          Export as JSON
+        </DropdownMenuItem>
+      </MoreMenu>
       {isCodeOpen ? <CodeDialog session={session} onClose={() => setIsCodeOpen(false)} /> : null}
     </>
   );

@@ -3,8 +3,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo } from "react";
 import { servedModels } from "@/components/app/shell-queries";
+import { useServing } from "@/components/app/use-serving";
 import { useSettings } from "@/lib/storage/settings";
-import { modelAbilities, useLoadModel } from "../api";
+import { modelAbilities } from "../api";
 import { counterpartOf, defaultModelOf, type ServedModels } from "../lib/model-tree";
 import { type Session } from "./use-session";
 
@@ -15,7 +16,7 @@ export function useModels({ draft, change, writeURL, threads }: Session) {
   const { data, error, refetch, isFetching } = useQuery(servedModels);
   const { data: listed } = useQuery(modelAbilities);
   const { defaultModel } = useSettings();
-  const load = useLoadModel();
+  const serving = useServing();
   const served = data?.models ?? NONE;
 
   // The first answer of the server decides what a chat without a model talks to.
@@ -24,12 +25,12 @@ export function useModels({ draft, change, writeURL, threads }: Session) {
     if (isUnset) change({ models: [defaultModelOf(served, defaultModel), ...draft.models.slice(1)] });
   }, [isUnset, change, served, defaultModel, draft.models]);
 
-  const { mutate } = load;
+  const { mutate } = serving;
   const choose = useCallback(
     (index: number, name: string) => {
       change({ models: draft.models.map((old, place) => (place === index ? name : old)) });
       writeURL();
-      if (!served[name]?.loaded) mutate(name);
+      if (!served[name]?.loaded) mutate({ name, verb: "load" });
     },
     [change, writeURL, draft.models, served, mutate],
   );
@@ -60,7 +61,7 @@ export function useModels({ draft, change, writeURL, threads }: Session) {
     retry: () => void refetch(),
     isFetching,
     abilities,
-    loading: load.isPending ? load.variables : null,
+    loading: serving.isPending ? serving.variables.name : null,
     choose,
     compare,
     closeColumn,

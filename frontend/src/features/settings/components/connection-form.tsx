@@ -43,11 +43,11 @@ export function ConnectionForm({ saved }: { saved: Settings }) {
     >
       <Card>
         <CardContent className="flex flex-col gap-4">
-          <AddressField service="backend" value={draft.backend} apiKey={null} onChange={set("backend")} />
+          <AddressField service="backend" value={draft.backend} apiKey={apiKey} onChange={set("backend")} />
           <AddressField service="inference" value={draft.inference} apiKey={apiKey} onChange={set("inference")} />
           <Field
             label="API key"
-            hint="Of the inference server, when it was started with MLX_API_KEY. It stays in this browser."
+            hint="Only for services that ask for one. `mlx-hub keys create` makes one for both. It stays in this browser."
             action={
               <Button variant="ghost" size="sm" aria-pressed={isShown} onClick={() => setShown(!isShown)}>
                 {isShown ? "Hide" : "Show"}

@@ -8,6 +8,9 @@ export interface TestResult {
 
 const TIMEOUT_MS = 5_000;
 
+/** Read with a key, where one is asked for; health never asks. */
+const ASKED: Record<Service, string> = { backend: "/api/v1/models?page_size=1", inference: "/v1/models" };
+
 export async function testEndpoint(service: Service, url: string, apiKey: string | null): Promise<TestResult> {
   try {
     const health = await fetch(`${url}/health`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -17,7 +20,7 @@ export async function testEndpoint(service: Service, url: string, apiKey: string
     if (found.service !== service) {
       return failed(`This is the ${SERVICE_NAMES[found.service]}, not the ${SERVICE_NAMES[service]}.`);
     }
-    if (service === "inference" && !(await acceptsKey(url, apiKey))) {
+    if (!(await acceptsKey(`${url}${ASKED[service]}`, apiKey))) {
       return failed(apiKey ? "It answers, but refuses this API key." : "It answers, but asks for an API key.");
     }
     return { isOk: true, message: `Answers, version ${found.version}.` };
@@ -38,6 +41,6 @@ export function identify(body: unknown): { service: Service; version: string } |
 
 async function acceptsKey(url: string, apiKey: string | null): Promise<boolean> {
   const headers = apiKey ? { authorization: `Bearer ${apiKey}` } : undefined;
-  const answer = await fetch(`${url}/v1/models`, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   return answer.ok;
 }

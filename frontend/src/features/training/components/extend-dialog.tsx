@@ -1,18 +1,7 @@
 "use client";
 
-import { type FormEvent, useState } from "react";
-import { Alert, AlertDescription } from "@/components/ui/alert";
-import { Button } from "@/components/ui/button";
-import {
-  Dialog,
-  DialogBody,
-  DialogClose,
-  DialogContent,
-  DialogDescription,
-  DialogFooter,
-  DialogHeader,
-  DialogTitle,
-} from "@/components/ui/dialog";
+import { useState } from "react";
+import { FormDialog } from "@/components/app/form-dialog";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
 import { ToggleGroup } from "@/components/ui/toggle-group";
@@ -40,58 +29,40 @@ export function ExtendDialog({ job, onClose }: { job: JobDetails; onClose: () =>
   const isWhole = value.trim() !== "" && Number.isInteger(number) && number > 0;
   const told = formErrors(extend.error, ["steps", "epochs"]);
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
+  function submit() {
     if (isWhole) extend.mutate(unit === "steps" ? { steps: number } : { epochs: number }, { onSuccess: onClose });
   }
 
   return (
-    <Dialog open onOpenChange={(open) => !open && onClose()}>
-      <DialogContent>
-        <DialogHeader>
-          <DialogTitle>Train {job.name} longer</DialogTitle>
-          <DialogDescription>
-            It goes on from where it ended, at step {formatInteger(job.num_steps)}. The result is another version of{" "}
-            {job.adapter_name}.
-          </DialogDescription>
-        </DialogHeader>
-        <form noValidate className="flex min-w-0 flex-col" onSubmit={submit}>
-          <DialogBody>
-            {told.other ? (
-              <Alert variant="destructive" role="alert">
-                <AlertDescription className="col-span-2 col-start-1">{told.other}</AlertDescription>
-              </Alert>
-            ) : null}
-            <ToggleGroup aria-label="Counted in" options={UNITS} value={unit} onValueChange={setUnit} />
-            <Field
-              label={`${unit === "steps" ? "Steps" : "Epochs"} in all`}
-              hint={`Until now: ${formatInteger(unit === "steps" ? job.num_steps : doneEpochs)}.`}
-              error={isWhole ? told.fields[unit] : "Give a whole number above 0."}
-            >
-              {(control) => (
-                <Input
-                  {...control}
-                  inputMode="numeric"
-                  autoComplete="off"
-                  value={value}
-                  onChange={(event) => {
-                    extend.reset();
-                    setTyped((known) => ({ ...known, [unit]: event.target.value }));
-                  }}
-                />
-              )}
-            </Field>
-          </DialogBody>
-          <DialogFooter>
-            <DialogClose asChild>
-              <Button variant="outline">Cancel</Button>
-            </DialogClose>
-            <Button type="submit" pending={extend.isPending}>
-              Train longer
-            </Button>
-          </DialogFooter>
-        </form>
-      </DialogContent>
-    </Dialog>
+    <FormDialog
+      noValidate
+      title={`Train ${job.name} longer`}
+      description={`It goes on from where it ended, at step ${formatInteger(job.num_steps)}. The result is another version of ${job.adapter_name}.`}
+      action="Train longer"
+      pending={extend.isPending}
+      message={told.other}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <ToggleGroup aria-label="Counted in" options={UNITS} value={unit} onValueChange={setUnit} />
+      <Field
+        label={`${unit === "steps" ? "Steps" : "Epochs"} in all`}
+        hint={`Until now: ${formatInteger(unit === "steps" ? job.num_steps : doneEpochs)}.`}
+        error={isWhole ? told.fields[unit] : "Give a whole number above 0."}
+      >
+        {(control) => (
+          <Input
+            {...control}
+            inputMode="numeric"
+            autoComplete="off"
+            value={value}
+            onChange={(event) => {
+              extend.reset();
+              setTyped((known) => ({ ...known, [unit]: event.target.value }));
+            }}
+          />
+        )}
+      </Field>
+    </FormDialog>
   );
 }

@@ -1,6 +1,7 @@
 "use client";
 
 import { CircleAlert } from "lucide-react";
+import dynamic from "next/dynamic";
 import Link from "next/link";
 import { useCrumbLabel } from "@/components/app/crumb-label";
 import { ErrorState } from "@/components/app/error-state";
@@ -14,7 +15,11 @@ import { describePhase, type JobDetails, nextStepOf } from "../lib/job-state";
 import { JobActions } from "./job-actions";
 import { JobProgress } from "./job-progress";
 import { JobResult } from "./job-result";
-import { JobTabs } from "./job-tabs";
+
+const JobTabs = dynamic(() => import("./job-tabs").then((module) => module.JobTabs), {
+  ssr: false,
+  loading: () => <LoadingState what="the curves" count={4} />,
+});
 
 /** One job, live: how far it is, its curves and log, what came of it, and what can be done with it. */
 export function Job({ id }: { id: string }) {

@@ -9,7 +9,7 @@ import { ErrorState } from "@/components/app/error-state";
 import { LoadingState } from "@/components/app/loading-state";
 import { Page } from "@/components/app/page";
 import { PageHeader } from "@/components/app/page-header";
-import { useURLParams } from "@/components/app/url-params";
+import { useURLPage, useURLParams } from "@/components/app/url-params";
 import { Button } from "@/components/ui/button";
 import { Pagination } from "@/components/ui/pagination";
 import { useFallbackInterval } from "@/lib/events/event-provider";
@@ -52,6 +52,7 @@ export function Jobs() {
 
 function JobList({ chosen, onToggle }: { chosen: readonly string[]; onToggle: (id: string) => void }) {
   const { params, change } = useURLParams();
+  const { setPage } = useURLPage();
   const filter = readJobsFilter(params);
   const { data, error, refetch, isFetching } = useQuery({ ...jobsList(filter), refetchInterval: useFallbackInterval() });
   const isFiltered = filter.status !== "all" || filter.modelId !== null || filter.datasetId !== null;
@@ -80,13 +81,7 @@ function JobList({ chosen, onToggle }: { chosen: readonly string[]; onToggle: (i
           }
         />
       )}
-      <Pagination
-        page={data.page}
-        pageSize={PAGE_SIZE}
-        total={data.total}
-        noun="jobs"
-        onPageChange={(page) => change({ page: page > 1 ? String(page) : null })}
-      />
+      <Pagination page={data.page} pageSize={PAGE_SIZE} total={data.total} noun="jobs" onPageChange={setPage} />
     </>
   );
 }

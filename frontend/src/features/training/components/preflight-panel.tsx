@@ -4,8 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Play } from "lucide-react";
 import { type ReactNode } from "react";
 import { ErrorState } from "@/components/app/error-state";
+import { FormAlert } from "@/components/app/form-alert";
 import { activeJobs } from "@/components/app/shell-queries";
-import { Alert, AlertDescription } from "@/components/ui/alert";
 import { Button } from "@/components/ui/button";
 import { Card, CardDescription, CardFooter, CardHeader, CardTitle } from "@/components/ui/card";
 import { cn } from "@/components/ui/cn";
@@ -33,11 +33,7 @@ export function PreflightPanel({ form }: { form: JobFormState }) {
         <Checks form={form} />
       </ScrollArea>
       <CardFooter className="flex-col items-stretch">
-        {form.formError ? (
-          <Alert variant="destructive" role="alert">
-            <AlertDescription className="col-span-2 col-start-1">{form.formError}</AlertDescription>
-          </Alert>
-        ) : null}
+        <FormAlert message={form.formError} />
         <Button type="submit" pending={create.isPending} disabled={!body || isRefused}>
           {create.isPending ? null : <Play aria-hidden />}
           Start training

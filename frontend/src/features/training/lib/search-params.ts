@@ -1,5 +1,6 @@
 /** What the addresses of the training pages say. */
 import { type Backend } from "@/lib/api/client";
+import { readPage } from "@/lib/api/pagination";
 
 type Params = Pick<URLSearchParams, "get">;
 export type JobStatus = Backend<"TrainingJobPublic">["status"];
@@ -18,12 +19,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const asId = (text: string | null): string | null => (text && UUID.test(text) ? text : null);
 
 export function readJobsFilter(params: Params): JobsFilter {
-  const page = Number(params.get("page"));
   return {
     status: STATUS_FILTERS.find((status) => status === params.get("status")) ?? "all",
     modelId: asId(params.get("model")),
     datasetId: asId(params.get("dataset")),
-    page: Number.isInteger(page) && page > 0 ? page : 1,
+    page: readPage(params),
   };
 }
 

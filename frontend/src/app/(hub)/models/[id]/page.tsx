@@ -1,11 +1,6 @@
-import { Suspense } from "react";
 import { Model } from "@/features/models/components/model";
 
 export default async function ModelPage({ params }: { params: Promise<{ id: string }> }) {
   const { id } = await params;
-  return (
-    <Suspense>
-      <Model id={id} />
-    </Suspense>
-  );
+  return <Model id={id} />;
 }

@@ -1,4 +1,3 @@
-import { Suspense } from "react";
 import { Job } from "@/features/training/components/job";
 
 interface TrainingJobPageProps {
@@ -7,9 +6,5 @@ interface TrainingJobPageProps {
 
 export default async function TrainingJobPage({ params }: TrainingJobPageProps) {
   const { id } = await params;
-  return (
-    <Suspense>
-      <Job id={id} />
-    </Suspense>
-  );
+  return <Job id={id} />;
 }

@@ -1,12 +1,7 @@
-import { Suspense } from "react";
 import { Compare } from "@/features/training/components/compare";
 
 export const metadata = { title: "Compare runs" };
 
 export default function TrainingComparePage() {
-  return (
-    <Suspense>
-      <Compare />
-    </Suspense>
-  );
+  return <Compare />;
 }

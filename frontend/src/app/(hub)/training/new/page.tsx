@@ -1,12 +1,7 @@
-import { Suspense } from "react";
 import { NewJob } from "@/features/training/components/new-job";
 
 export const metadata = { title: "New training job" };
 
 export default function TrainingNewPage() {
-  return (
-    <Suspense>
-      <NewJob />
-    </Suspense>
-  );
+  return <NewJob />;
 }

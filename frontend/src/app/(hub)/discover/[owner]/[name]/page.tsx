@@ -1,4 +1,3 @@
-import { Suspense } from "react";
 import { HubModel } from "@/features/discover/components/hub-model";
 
 interface HubModelPageProps {
@@ -7,9 +6,5 @@ interface HubModelPageProps {
 
 export default async function HubModelPage({ params }: HubModelPageProps) {
   const { owner, name } = await params;
-  return (
-    <Suspense>
-      <HubModel repoId={`${decodeURIComponent(owner)}/${decodeURIComponent(name)}`} />
-    </Suspense>
-  );
+  return <HubModel repoId={`${decodeURIComponent(owner)}/${decodeURIComponent(name)}`} />;
 }
