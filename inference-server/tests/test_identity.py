@@ -2,24 +2,33 @@
 
 import os
 import stat
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from fixtures.segments import NAMESPACE
 from hypothesis import given
 from hypothesis import strategies as st
 from unified_mlx_app.cache.keys import entry_key
-from unified_mlx_app.identity import FileDigests, Namespace, first_difference
+from unified_mlx_app.identity import FileDigests, Namespace, digest_of, first_difference
 
-FIELDS = ("weights", "adapter", "tokenizer", "template", "layout", "versions")
+FIELDS = ("weights", "adapter", "tokenizer", "template", "layout", "versions", "owner")
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_but_the_name_changes_the_digest(field: str) -> None:
     assert replace(NAMESPACE, **{field: "other"}).digest != NAMESPACE.digest
     assert replace(NAMESPACE, model_id="other").digest == NAMESPACE.digest
+
+
+def test_files_from_before_there_were_owners_keep_their_names() -> None:
+    before = {name: value for name, value in asdict(NAMESPACE).items() if name != "owner"}
+    fields = [str(value).encode() for name, value in before.items() if name != "model_id"]
+
+    assert msgspec.json.decode(msgspec.json.encode(before), type=Namespace) == NAMESPACE
+    assert NAMESPACE.digest == digest_of(*fields)
 
 
 @given(st.lists(st.text(max_size=3), min_size=6, max_size=6), st.lists(st.text(max_size=3), min_size=6, max_size=6))

@@ -27,20 +27,29 @@ from unified_mlx_app.api import (
     tokenize_routes,
 )
 from unified_mlx_app.api.answers import ANSWER_HEADERS
+from unified_mlx_app.api.audit_trail import AuditTrail
 from unified_mlx_app.api.body_guard import BodyGuard
 from unified_mlx_app.api.deps import LifespanState, Services
 from unified_mlx_app.api.docs_routes import add_docs
 from unified_mlx_app.api.error_handlers import add_error_handlers
-from unified_mlx_app.api.middleware import LoopbackGuard, RefuseWhileDraining, RequestContext, RequireKey
+from unified_mlx_app.api.host_guard import HostGuard
+from unified_mlx_app.api.keys_guard import KeysGuard
+from unified_mlx_app.api.middleware import RefuseWhileDraining, RequestContext
 from unified_mlx_app.api.page_routes import page_router
+from unified_mlx_app.api.rate_limits import RATE_LIMIT_HEADERS, RateLimiter, RateLimits, limits_of
+from unified_mlx_app.api.request_tracing import TraceRequests
 from unified_mlx_app.config import Settings
 from unified_mlx_app.db import async_url, create_engine, create_sessions, upgrade
 from unified_mlx_app.engine.client import EngineClient
 from unified_mlx_app.models.registry import ModelRegistry
+from unified_mlx_app.observability.audit import AuditLog
 from unified_mlx_app.observability.metrics import EngineView, Metrics
+from unified_mlx_app.observability.tracing import open_tracing
+from unified_mlx_app.services.api_keys import APIKeys
 from unified_mlx_app.services.chat_template import ChatTemplates
 from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
+from unified_mlx_app.services.health_checks import HealthChecks
 from unified_mlx_app.services.lifecycle import Lifecycle
 from unified_mlx_app.services.miss_explanations import MissExplanations
 from unified_mlx_app.services.model_facts import FactsOfModels
@@ -75,9 +84,7 @@ async def _running(
     settings: Settings, engine: EngineClient, metrics: Metrics, lifecycle: Lifecycle
 ) -> AsyncGenerator[LifespanState, None]:
     """Everything that lives while the application does."""
-    url = async_url(settings.database_url)
-    await upgrade(url)
-    database = create_engine(url)
+    database = await _open_database(settings)
     registry = ModelRegistry(settings, create_sessions(database))
     tokenizers = Tokenizers()
     templates = ChatTemplates(tokenizers)
@@ -95,8 +102,8 @@ async def _running(
         rules=rules,
         misses=misses,
     )
-    embeddings = EmbeddingService(settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, metrics=metrics)
     system = SystemMetrics(engine, metrics.recent_ttft_seconds, data_dir=settings.prompt_cache_dir)
+    health = HealthChecks(settings, create_sessions(database), engine, system)
     await engine.start()
     try:
         system.start()
@@ -110,8 +117,11 @@ async def _running(
                 engine=engine,
                 registry=registry,
                 generation=generation,
-                embeddings=embeddings,
+                embeddings=EmbeddingService(
+                    settings=settings, engine=engine, registry=registry, tokenizers=tokenizers, metrics=metrics
+                ),
                 tokenization=TokenizationService(registry=registry, tokenizers=tokenizers, templates=templates, rules=rules),
+                keys=_api_keys(settings, database),
                 rules=rules,
                 misses=misses,
                 responses=_responses_store(settings, database),
@@ -119,17 +129,24 @@ async def _running(
                 metrics=metrics,
                 system=system,
                 lifecycle=lifecycle,
+                health=health,
             )
         }
     finally:
+        await health.close()
         await system.close()
         await engine.stop(0)
-        await templates.close()
-        await formats.close()
-        await rules.close()
-        await registry.close()
+        for service in (templates, formats, rules, registry):
+            await service.close()
         await database.dispose()
         log.info("server_stopped")
+
+
+async def _open_database(settings: Settings) -> AsyncEngine:
+    """With its tables at their newest."""
+    url = async_url(settings.database_url)
+    await upgrade(url)
+    return create_engine(url)
 
 
 def _bare_app(lifespan: Lifespan[FastAPI], *, is_api_only: bool) -> FastAPI:
@@ -139,6 +156,7 @@ def _bare_app(lifespan: Lifespan[FastAPI], *, is_api_only: bool) -> FastAPI:
         version=health_routes.VERSION,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -146,6 +164,11 @@ def _bare_app(lifespan: Lifespan[FastAPI], *, is_api_only: bool) -> FastAPI:
     _add_routes(app, is_api_only=is_api_only)
     add_error_handlers(app)
     return app
+
+
+def _api_keys(settings: Settings, database: AsyncEngine) -> APIKeys:
+    own = settings.api_key
+    return APIKeys(create_sessions(database), environment_key=None if own is None else own.get_secret_value())
 
 
 def _responses_store(settings: Settings, database: AsyncEngine) -> ResponsesStore:
@@ -182,16 +205,21 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycl
     """Innermost first: a request passes them from the last to the first."""
     app.add_middleware(BodyGuard, max_bytes=settings.max_body)
     app.add_middleware(RefuseWhileDraining, lifecycle=lifecycle)
-    if settings.api_key is not None:
-        app.add_middleware(RequireKey, api_key=settings.api_key.get_secret_value())
+    limiter = RateLimiter(limits_of(settings))
+    app.add_middleware(RateLimits, limiter=limiter)
+    app.add_middleware(KeysGuard, routes=app.routes, limiter=limiter, is_key_asked=settings.is_key_asked)
+    app.add_middleware(AuditTrail, audit=AuditLog(settings.prompt_cache_dir.parent / "audit.jsonl"))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["*"],
-        expose_headers=[*ANSWER_HEADERS, "request-id", "retry-after"],
+        expose_headers=[*ANSWER_HEADERS, *RATE_LIMIT_HEADERS, "request-id", "retry-after"],
         max_age=600,
     )
-    if settings.is_loopback:
-        app.add_middleware(LoopbackGuard, host=settings.host, cors_origins=settings.cors_origins)
+    app.add_middleware(HostGuard, settings=settings)
     app.add_middleware(RequestContext, metrics=metrics, lifecycle=lifecycle)
+    tracing = open_tracing(settings.otlp_endpoint, service="mlx-hub-inference", version=health_routes.VERSION, prefix="mlx")
+    if tracing is not None:
+        metrics.add(tracing.counts)
+        app.add_middleware(TraceRequests, tracing=tracing)

@@ -5,7 +5,8 @@ ones are ignored; a known one with a bad value stops the start with the variable
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, computed_field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -27,7 +28,28 @@ def parse_bytes(value: object) -> int:
     return int(float(number) * _UNITS[unit])
 
 
+def parse_otlp_endpoint(value: object) -> str | None:
+    """An address of a collector; an empty one is none. Raises ValueError, without the value: it might have a password in it."""
+    text = str(value or "").strip()
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ValueError("write for example http://localhost:4317, or http://localhost:4318 for OTLP over HTTP")
+    if "@" in text:
+        raise ValueError("send a name and a password by OTEL_EXPORTER_OTLP_HEADERS instead")
+    return text
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "text"]
+"""auto: text on a terminal, JSON elsewhere."""
+RateLimit = Annotated[str | None, Field(pattern=r"^([1-9]\d{0,8}/(second|minute|hour|day))?$")]
 ExpandedPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
 
 
@@ -60,6 +82,9 @@ class Settings(BaseSettings):
         None, description="Bytes of KV state kept in memory (default: a third of the memory limit)."
     )
     prompt_cache_disk: Bytes = Field(20 * 10**9, description="Bytes of KV state kept on disk.")
+    prompt_cache_scope: Literal["key", "shared"] = Field(
+        "key", description="Who shares KV state: the requests of one API key, or all (shared)."
+    )
     prompt_cache_rules: Annotated[tuple[RuleSpec, ...], NoDecode, BeforeValidator(parse_rules)] = Field(
         (), description="Rules for text that changes from call to call, such as billing_header,current_date (default: none)."
     )
@@ -77,10 +102,38 @@ class Settings(BaseSettings):
     model_ttl_seconds: float = Field(0, ge=0, description="Unload an unpinned model idle for so long; 0 never does.")
     request_timeout_seconds: float = Field(3600, gt=0, description="Deadline of a request.")
     drain_seconds: float = Field(20, ge=0, le=600, description="Time running requests get at shutdown.")
+    min_free_disk: Bytes = Field(256 * 2**20, description="Free bytes on the cache's disk below which /health/deep says so.")
+    min_free_memory: Bytes = Field(256 * 2**20, description="Available bytes of memory below which /health/deep warns.")
     max_body: Bytes = Field(8 * 2**20, description="Largest request body.")
-    api_key: SecretStr | None = Field(None, description="Key that clients must send; required on a non-loopback host.")
+    api_key: SecretStr | None = Field(
+        None, min_length=16, description="The operator's own key, for everything; a non-loopback host needs it or a stored one."
+    )
+    allowed_hosts: tuple[str, ...] = Field((), description="Names of this machine, besides localhost, that clients may use.")
     cors_origins: tuple[str, ...] = Field(
         ("http://localhost:3005", "http://127.0.0.1:3005"), description="Origins of browsers that may call the API."
+    )
+
+    otlp_endpoint: Annotated[str | None, BeforeValidator(parse_otlp_endpoint)] = Field(
+        None,
+        validation_alias="OTLP_ENDPOINT",
+        description="Collector that gets traces, such as http://localhost:4317; default: none.",
+    )
+    log_level: LogLevel = Field("info", description="Least level of events that are logged.")
+    log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
+
+    rate_limit_infer: RateLimit = Field(
+        None,
+        description="Requests to generate, embed and tokenise, by key or address, such as 60/minute; empty: no limit "
+        "(default: 600/minute, none on a loopback host).",
+    )
+    rate_limit_read: RateLimit = Field(
+        None, description="The same for what is only read (default: 3000/minute, none on a loopback host)."
+    )
+    rate_limit_admin: RateLimit = Field(
+        None, description="The same for administration (default: 600/minute, none on a loopback host)."
+    )
+    rate_limit_failed_keys: RateLimit = Field(
+        None, description="Wrong keys from one address (default: 30/minute, none on a loopback host)."
     )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL", description="postgresql://…; default: a SQLite file.")
@@ -93,3 +146,8 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    @property
+    def is_key_asked(self) -> bool:
+        """Whether callers have to say who they are."""
+        return not self.is_loopback or self.api_key is not None

@@ -7,6 +7,7 @@ AppError
 │   └── PreviousResponseError 400  previous_response_not_found: it never was, was deleted or has expired
 ├── AuthenticationError 401        invalid_api_key
 ├── ForbiddenError 403             forbidden: foreign Host or Origin
+│   └── ScopeError 403             insufficient_scope: the message names the scope that the key lacks
 ├── NotFoundError 404              not_found
 │   └── ModelNotFoundError 404     model_not_found: the message lists the known ids
 ├── MethodNotAllowedError 405      method_not_allowed
@@ -16,6 +17,7 @@ AppError
 │   └── MemoryBudgetError 413      memory_budget_exceeded: the request can never fit
 ├── RequestCancelledError 499      request_cancelled: by its id; sending it again is the client's choice
 ├── QueueFullError 429             queue_full: Retry-After is set
+├── RateLimitError 429             rate_limit_exceeded: Retry-After is set
 ├── ServerError 500                internal_error
 │   └── GenerationError 500        generation_failed: this row failed, others did not
 └── UnavailableError 503           unavailable: Retry-After is set
@@ -69,6 +71,10 @@ class ForbiddenError(AppError):
     type = "permission_error"
 
 
+class ScopeError(ForbiddenError):
+    code = "insufficient_scope"
+
+
 class NotFoundError(AppError):
     status = 404
     code = "not_found"
@@ -116,6 +122,12 @@ class RequestCancelledError(AppError):
 class QueueFullError(AppError):
     status = 429
     code = "queue_full"
+    type = "rate_limit_error"
+
+
+class RateLimitError(AppError):
+    status = 429
+    code = "rate_limit_exceeded"
     type = "rate_limit_error"
 
 

@@ -35,6 +35,7 @@ class Namespace:
 
     `weights`, `adapter` ("" for none), `tokenizer` and `template` are sha256 hex digests; `layout` tells the cache
     classes, dtype, heads and quantisation; `versions` names the libraries and the format. `model_id` is for people only.
+    `owner` names whose requests alone may find the state, "" for all that have no owner of their own.
     """
 
     model_id: str
@@ -44,11 +45,14 @@ class Namespace:
     template: str
     layout: str
     versions: str
+    owner: str = ""
 
     @property
     def digest(self) -> str:
         """sha256 hex over the length-prefixed fields without `model_id`: a renamed model keeps its entries."""
         fields = (self.weights, self.adapter, self.tokenizer, self.template, self.layout, self.versions)
+        # State without an owner keeps the name that it had before there were owners.
+        fields += (self.owner,) if self.owner else ()
         return digest_of(*(field.encode() for field in fields))
 
 

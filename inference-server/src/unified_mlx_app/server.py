@@ -1,6 +1,7 @@
 """The command line and the life of the API process: settings, socket, signals, drain."""
 
 import argparse
+import asyncio
 import signal
 import socket
 import sys
@@ -14,7 +15,9 @@ from pydantic import ValidationError
 from unified_mlx_app.api.http_protocol import DeadlineH11Protocol
 from unified_mlx_app.app import create_app
 from unified_mlx_app.config import Settings
+from unified_mlx_app.db import async_url
 from unified_mlx_app.observability.logs import configure_logs
+from unified_mlx_app.services.api_keys import DATABASE_ERRORS, has_active_key
 from unified_mlx_app.services.lifecycle import Lifecycle
 
 _HELP = """OpenAI-compatible inference server for MLX with a durable, verified prompt cache.
@@ -31,6 +34,9 @@ environment (defaults in brackets):
 """
 _LISTENING_SECONDS = 2.0
 """After SIGTERM the port stays open for so long, so that clients of a load balancer get a 503 and not a reset."""
+
+_REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""An address by which to reach what listens on all of them; no client may call a server by the one that means all."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,13 +70,24 @@ def read_settings(host: str | None, port: int | None) -> Settings:
             name = str(problem["loc"][0])
             sys.stderr.write(f"{_variable(name) if name in Settings.model_fields else name}: {problem['msg']}\n")
         raise SystemExit(2) from None
-    if not settings.is_loopback and settings.api_key is None:
-        sys.stderr.write(
-            f"MLX_HOST={settings.host} lets other machines connect, so a key is needed: set MLX_API_KEY to a long random "
-            "string, which clients then send as their API key, or listen on 127.0.0.1.\n"
-        )
-        raise SystemExit(2)
     return settings
+
+
+def require_a_key(settings: Settings) -> None:
+    """Exits with status 2 if other machines could connect and nobody has a key."""
+    if settings.is_loopback or settings.api_key is not None:
+        return
+    try:
+        if asyncio.run(has_active_key(async_url(settings.database_url))):
+            return
+        found = "there is none"
+    except (ValueError, *DATABASE_ERRORS) as error:
+        found = f"the database cannot be read ({type(error).__name__})"
+    sys.stderr.write(
+        f"MLX_HOST={settings.host} lets other machines connect, so an API key is needed, and {found}: make one with "
+        "mlx-hub keys create, or set MLX_API_KEY to a random string of at least 16 characters, or listen on 127.0.0.1.\n"
+    )
+    raise SystemExit(2)
 
 
 class DrainingServer(uvicorn.Server):
@@ -103,13 +120,17 @@ class DrainingServer(uvicorn.Server):
             min_seconds=self._listening_seconds, max_seconds=self._drain_seconds, is_urgent=lambda: self.force_exit
         )
         await super().shutdown(sockets)
+        if self.force_exit:
+            # Uvicorn 0.54 would leave the application to be cancelled, and tell that as an error with a traceback.
+            await self.lifespan.shutdown()
 
 
 def main() -> None:
     """Entry of the API process."""
     arguments = _parser().parse_args()
     settings = read_settings(arguments.host, arguments.port)
-    configure_logs(component="api")
+    require_a_key(settings)
+    configure_logs(component="api", level=settings.log_level, style=settings.log_format)
     lifecycle = Lifecycle()
     config = uvicorn.Config(
         create_app(settings, lifecycle=lifecycle, is_api_only=arguments.api_only),
@@ -148,7 +169,8 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _announce(listener: socket.socket, *, is_api_only: bool) -> None:
-    host, port = listener.getsockname()[:2]
+    address, port = listener.getsockname()[:2]
+    host = _REACHED_BY.get(address) or str(address)
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     rows = {"OpenAI API": f"{base}/v1", "Documentation": f"{base}/docs", "Health": f"{base}/health"}
     if not is_api_only:

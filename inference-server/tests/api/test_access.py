@@ -1,16 +1,20 @@
-"""Who may call: Host and Origin on a loopback address, CORS, and the API key."""
+"""Which hosts and pages may call a server that only this machine reaches, and what stops a start."""
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fixtures.server import RunningServer, run_server
+from fixtures.keys import keys_of_every_kind, prepare_keys
+from fixtures.server import RunningServer
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+from unified_mlx_app.api.host_guard import HostGuard
+from unified_mlx_app.config import Settings
 
 DASHBOARD = "http://localhost:3005"
-KEY = "correct-horse-battery-staple"
 
 
 @pytest.mark.parametrize(
@@ -93,73 +97,67 @@ def test_another_page_of_this_machine_cannot_read_answers(server: RunningServer)
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_every_answer_carries_the_security_headers(server: RunningServer) -> None:
-    for path in ("/", "/docs", "/health", "/v1/models", "/nowhere"):
-        headers = server.get(path).headers
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["x-frame-options"] == "DENY"
-        assert "default-src 'none'" in headers["content-security-policy"]
-
-
-@pytest.fixture(scope="module")
-def locked_server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Callable[..., Path]) -> Iterator[RunningServer]:
-    """On all addresses, hence with a key."""
-    home = tmp_path_factory.mktemp("locked")
-    with run_server(home, tiny_models(), "--host", "0.0.0.0", "--api-only", MLX_API_KEY=KEY) as server:
-        server.base_url = server.base_url.replace("0.0.0.0", "127.0.0.1")
-        yield server
-
-
-def test_without_the_key_only_health_answers(locked_server: RunningServer) -> None:
-    paths = httpx.get(f"{locked_server.base_url}/openapi.json", headers={"x-api-key": KEY}).json()["paths"]
-    public = {"/health", "/health/live", "/health/ready"}
-    assert len(paths) > 15
-
-    for path in [*paths, "/docs", "/openapi.json", "/nowhere"]:
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
-            response = httpx.request(method, locked_server.base_url + path)
-            if path in public:
-                assert response.status_code in {200, 405}
-            else:
-                assert response.status_code == 401, (method, path)
-                assert response.headers["www-authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"authorization": f"Bearer {KEY}"}, 200),
-        ({"authorization": f"bearer {KEY}"}, 200),
-        ({"x-api-key": KEY}, 200),
-        ({"authorization": "Bearer wrong"}, 401),
-        ({"authorization": f"Basic {KEY}"}, 401),
-        ({"authorization": f"Bearer {KEY}x"}, 401),
-        ({"authorization": f"Bearer {KEY[:-1]}"}, 401),
-        ({"x-api-key": ""}, 401),
-        ({"cookie": f"x-api-key={KEY}"}, 401),
-    ],
-)
-def test_the_key_is_taken_in_two_headers_only(locked_server: RunningServer, headers: dict[str, str], status: int) -> None:
-    assert locked_server.get("/v1/models", headers=headers).status_code == status
-
-
-def test_the_key_shows_up_nowhere(locked_server: RunningServer) -> None:
-    locked_server.get("/v1/models", headers={"authorization": f"Bearer {KEY}"})
-
-    assert KEY not in locked_server.log()
-    assert KEY not in locked_server.get("/metrics", headers={"x-api-key": KEY}).text
-
-
 def test_another_address_without_a_key_does_not_start(tmp_path: Path) -> None:
     result = start({"HOME": str(tmp_path)}, "--host", "0.0.0.0")
 
     assert result.returncode == 2
     assert "MLX_API_KEY" in result.stderr
+    assert "mlx-hub keys create" in result.stderr
+
+
+def test_keys_that_open_nothing_do_not_let_another_address_start(tmp_path: Path) -> None:
+    keys = keys_of_every_kind()
+    prepare_keys(tmp_path, keys["expired"], keys["revoked"])
+
+    result = start({"HOME": str(tmp_path)}, "--host", "0.0.0.0")
+
+    assert result.returncode == 2
+    assert "there is none" in result.stderr
+
+
+def test_a_database_that_cannot_be_read_does_not_let_another_address_start(tmp_path: Path) -> None:
+    variables = {"HOME": str(tmp_path), "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+
+    result = start(variables, "--host", "0.0.0.0")
+
+    assert result.returncode == 2
+    assert "cannot be read" in result.stderr
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("address", "host", "status"),
+    [
+        ("::ffff:10.0.0.7", "10.0.0.7:8080", 204),
+        ("2001:db8::7", "[2001:db8::7]:8080", 204),
+        ("10.0.0.7", "10.0.0.8:8080", 403),
+        ("10.0.0.7", "[::]:8080", 403),
+        ("10.0.0.7", "0.0.0.0:8080", 403),
+    ],
+)
+async def test_on_every_address_the_one_that_was_called_is_a_name(address: str, host: str, status: int) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "server": (address, 8080), "headers": [(b"host", host.encode())]}
+    await HostGuard(Response(status_code=204), Settings(host="::"))(scope, Request(scope).receive, send)
+
+    assert sent[0]["status"] == status
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MLX_API_PORT", "eighty"), ("MLX_PROMPT_CACHE_MAX_ENTRIES", "0"), ("MLX_MAX_BODY", "lots"), ("MLX_TEMPERATURE", "nan")],
+    [
+        ("MLX_API_PORT", "eighty"),
+        ("MLX_PROMPT_CACHE_MAX_ENTRIES", "0"),
+        ("MLX_MAX_BODY", "lots"),
+        ("MLX_TEMPERATURE", "nan"),
+        ("MLX_API_KEY", ""),
+        ("MLX_RATE_LIMIT_INFER", "many"),
+        ("MLX_PROMPT_CACHE_SCOPE", "mine"),
+    ],
 )
 def test_a_bad_setting_stops_the_start_with_its_name(tmp_path: Path, name: str, value: str) -> None:
     result = start({"HOME": str(tmp_path), name: value})

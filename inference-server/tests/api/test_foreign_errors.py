@@ -167,7 +167,7 @@ def test_other_errors_of_messages_have_anthropics_types(server: RunningServer) -
 
 @pytest.fixture(scope="module")
 def locked_server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Callable[..., Path]) -> Iterator[RunningServer]:
-    with run_server(tmp_path_factory.mktemp("locked"), tiny_models(), MLX_API_KEY="sesame") as running:
+    with run_server(tmp_path_factory.mktemp("locked"), tiny_models(), MLX_API_KEY="sesame, open yourself") as running:
         yield running
 
 
@@ -176,8 +176,10 @@ def test_the_key_may_come_in_either_header(locked_server: RunningServer) -> None
 
     refused = anthropic_error(locked_server.post("/v1/messages", body), 401)
     wrong = locked_server.post("/v1/messages", body, headers={"x-api-key": "wrong"})
-    by_key = locked_server.post("/v1/messages", body, headers={"x-api-key": "sesame", "anthropic-version": "2023-06-01"})
-    by_token = locked_server.post("/v1/messages", body, headers={"authorization": "Bearer sesame"})
+    by_key = locked_server.post(
+        "/v1/messages", body, headers={"x-api-key": "sesame, open yourself", "anthropic-version": "2023-06-01"}
+    )
+    by_token = locked_server.post("/v1/messages", body, headers={"authorization": "Bearer sesame, open yourself"})
 
     assert refused["type"] == "authentication_error"
     assert (wrong.status_code, by_key.status_code, by_token.status_code) == (401, 200, 200)

@@ -78,6 +78,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, tiny_models: Callable[.
         assert time.monotonic() - started < 30
         with pytest.raises(ProcessLookupError):
             os.kill(engine_pid, 0)
+        assert "Traceback" not in server.log()
 
 
 def test_ctrl_c_on_an_idle_server_is_quick_and_clean(tmp_path: Path, tiny_models: Callable[..., Path]) -> None:
@@ -88,3 +89,19 @@ def test_ctrl_c_on_an_idle_server_is_quick_and_clean(tmp_path: Path, tiny_models
 
         assert time.monotonic() - started < 15  # The drain time is 20 s.
         assert "Traceback" not in server.log()
+
+
+def test_what_was_computed_moments_before_a_stop_is_on_disk_after_it(tmp_path: Path, tiny_models: Callable[..., Path]) -> None:
+    system = "You answer from the handbook. " * 60
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "Go"}]
+    body = {"messages": messages, "max_tokens": 4}
+    with run_server(tmp_path, tiny_models()) as server:
+        cold = server.post("/v1/chat/completions", body)
+        assert server.stop() == 0
+
+    with run_server(tmp_path, tiny_models()) as again:
+        warm = again.post("/v1/chat/completions", body)
+
+    assert cold.headers["x-cache"] == "miss"
+    assert warm.headers["x-cache"] == "hit"
+    assert warm.json()["choices"][0]["message"] == cold.json()["choices"][0]["message"]

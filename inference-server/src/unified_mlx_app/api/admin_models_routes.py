@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from unified_mlx_app.api.deps import Services, ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
@@ -20,6 +20,7 @@ from unified_mlx_app.api.models_schemas import (
     admin_model,
     resident_body,
 )
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.errors import InvalidRequestError, ModelNotFoundError
 from unified_mlx_app.models.registry import KnownModel
 from unified_mlx_app.services.memory_plan import plan_memory
@@ -51,6 +52,7 @@ def _describer(services: Services) -> Callable[[KnownModel], AdminModel]:
 
 
 @router.get("", summary="List models with their state", responses=documented_errors())
+@needs("read")
 async def list_models(services: ServicesDep) -> AdminModelList:
     """Known models and which of them are in memory, as of the engine's last heartbeat (one second)."""
     known = await services.registry.list_models()
@@ -65,8 +67,10 @@ async def list_models(services: ServicesDep) -> AdminModelList:
     status_code=201,
     responses={**documented_errors(404, 409), 200: {"model": RegisteredModel, "description": "The same was registered before."}},
 )
-async def register_model(body: RegisterBody, response: Response, services: ServicesDep) -> RegisteredModel:
+@needs("admin", is_audited=True)
+async def register_model(body: RegisterBody, request: Request, response: Response, services: ServicesDep) -> RegisteredModel:
     """Registers a base model of this machine, with an adapter or without; the next request can name it."""
+    request.state.audit_target = {"name": body.name}
     await services.rules.check_config(body.config)
     model, is_created = await services.registry.register(body.registration())
     response.status_code = 201 if is_created else 200
@@ -74,6 +78,7 @@ async def register_model(body: RegisterBody, response: Response, services: Servi
 
 
 @router.get("/{name:path}/estimate", summary="What loading a model would take", responses=documented_errors(404))
+@needs("read")
 async def estimate_memory(
     name: str,
     services: ServicesDep,
@@ -95,6 +100,7 @@ async def estimate_memory(
         201: {"model": RegisteredModel, "description": "The name is new."},
     },
 )
+@needs("admin", is_audited=True)
 async def replace_model(name: str, body: RegisterBody, response: Response, services: ServicesDep) -> RegisteredModel:
     """Registers, or replaces in one step what is registered: the name is served at every moment.
 
@@ -112,6 +118,7 @@ async def replace_model(name: str, body: RegisterBody, response: Response, servi
 
 
 @router.delete("/{name:path}", summary="Stop serving a registered model", responses=documented_errors(404, 409))
+@needs("admin", is_audited=True)
 async def remove_model(name: str, services: ServicesDep) -> ModelAction:
     """Removes the registration and frees its memory; files stay. 409 while it answers a request."""
     if name in {model.name for model in _residents(services).values()}:
@@ -121,24 +128,28 @@ async def remove_model(name: str, services: ServicesDep) -> ModelAction:
 
 
 @router.post("/{name:path}/load", summary="Load a model", responses=documented_errors(404))
+@needs("admin", is_audited=True)
 async def load_model(name: str, services: ServicesDep) -> ResidentModelBody:
     """Brings a model into memory now, evicting idle ones when the budget needs it."""
     return await _load(name, services, pin=None)
 
 
 @router.post("/{name:path}/pin", summary="Load a model and keep it", responses=documented_errors(404))
+@needs("admin", is_audited=True)
 async def pin_model(name: str, services: ServicesDep) -> ResidentModelBody:
     """Loads a model and exempts it from eviction until it is unpinned."""
     return await _load(name, services, pin=True)
 
 
 @router.post("/{name:path}/unpin", summary="Let a model be evicted again", responses=documented_errors(404))
+@needs("admin", is_audited=True)
 async def unpin_model(name: str, services: ServicesDep) -> ResidentModelBody:
     """The model stays in memory as long as nothing else needs the place."""
     return await _load(name, services, pin=False)
 
 
 @router.post("/{name:path}/unload", summary="Free a model's memory", responses=documented_errors(404, 409))
+@needs("admin", is_audited=True)
 async def unload_model(name: str, services: ServicesDep) -> ModelAction:
     """Its cached prompts stay; 409 while it answers a request."""
     spec = (await services.registry.resolve(name)).spec

@@ -39,8 +39,12 @@ class BodyGuard:
         except ClientGoneError:
             return
         except AppError as error:
-            is_unread = isinstance(error, PayloadTooLargeError)
-            await error_response(error)(scope, receive, _discarding(receive, send) if is_unread else send)
+            response = error_response(error)
+            if isinstance(error, PayloadTooLargeError):
+                # What the client goes on sending would be the start of its next request.
+                response.headers["connection"] = "close"
+                send = _discarding(receive, send)
+            await response(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 

@@ -14,9 +14,10 @@ from unified_mlx_app.api.chat_schemas import (
     ChatCompletion,
     ChatRequest,
 )
-from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.message_schemas import to_internal_messages
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.sse import EVENTS, EventStream
 from unified_mlx_app.config import Settings
 from unified_mlx_app.services.answers import Answer, Answers, collect_answers
@@ -39,9 +40,10 @@ STREAMABLE: dict[int | str, dict[str, Any]] = {
     response_model=ChatCompletion,
     responses={**documented_errors(404, 408, 429, 499, 500), **STREAMABLE},
 )
-async def create_chat_completion(body: ChatRequest, request: Request, services: ServicesDep) -> Response:
+@needs("infer")
+async def create_chat_completion(body: ChatRequest, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Renders the messages with the model's chat template and generates the assistant's turn."""
-    generation = await until_disconnect(request, services.generation.start(_internal_request(body, services.settings)))
+    generation = await until_disconnect(request, services.generation.start(_internal_request(body, services.settings), caller))
     headers = answer_headers(generation)
     if body.stream:
         frames = chat_frames(generation, includes_usage=body.includes_usage, is_legacy=body.is_legacy)

@@ -11,9 +11,10 @@ from unified_mlx_app.api.answers import answer_headers, usage_body
 from unified_mlx_app.api.chat_routes import STREAMABLE
 from unified_mlx_app.api.completions_answers import Echoes, best_choices, completion_logprobs, joined
 from unified_mlx_app.api.completions_schemas import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
-from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.openai_chunks import ChunkFrames
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.sse import DONE, EventStream
 from unified_mlx_app.config import Settings
 from unified_mlx_app.engine.messages import Chunk, Finished
@@ -29,9 +30,10 @@ router = APIRouter(tags=["OpenAI"])
     response_model=Completion,
     responses={**documented_errors(404, 408, 429, 499, 500), **STREAMABLE},
 )
-async def create_completion(body: CompletionRequest, request: Request, services: ServicesDep) -> Response:
+@needs("infer")
+async def create_completion(body: CompletionRequest, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Continues each prompt as it is, without a chat template."""
-    generation = await until_disconnect(request, services.generation.start(_internal_request(body, services.settings)))
+    generation = await until_disconnect(request, services.generation.start(_internal_request(body, services.settings), caller))
     headers = answer_headers(generation)
     echoes = Echoes(generation, body.prompts(), body.logprobs) if body.echo else None
     if body.stream:

@@ -12,8 +12,10 @@ from unified_mlx_app.config import Settings
 from unified_mlx_app.engine.client import EngineClient
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.api_keys import APIKeys, Caller
 from unified_mlx_app.services.embeddings import EmbeddingService
 from unified_mlx_app.services.generation_service import GenerationService
+from unified_mlx_app.services.health_checks import HealthChecks
 from unified_mlx_app.services.lifecycle import Lifecycle
 from unified_mlx_app.services.miss_explanations import MissExplanations
 from unified_mlx_app.services.model_facts import FactsOfModels
@@ -35,6 +37,7 @@ class Services:
     generation: GenerationService
     embeddings: EmbeddingService
     tokenization: TokenizationService
+    keys: APIKeys
     rules: PromptRules
     misses: MissExplanations
     responses: ResponsesStore
@@ -42,6 +45,7 @@ class Services:
     metrics: Metrics
     system: SystemMetrics
     lifecycle: Lifecycle
+    health: HealthChecks
 
 
 class LifespanState(TypedDict):
@@ -52,7 +56,12 @@ def get_services(request: Request) -> Services:
     return request.state.services
 
 
+def get_caller(request: Request) -> Caller:
+    return request.state.caller
+
+
 ServicesDep = Annotated[Services, Depends(get_services)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
 async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> T:

@@ -7,9 +7,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from unified_mlx_app.api.answers import fallback_headers
-from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
 from unified_mlx_app.api.embeddings_schemas import EmbeddingBody, EmbeddingList
 from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.services.embeddings import EmbeddingRequest, Embeddings
 
 router = APIRouter(tags=["OpenAI"])
@@ -18,10 +19,11 @@ router = APIRouter(tags=["OpenAI"])
 @router.post(
     "/v1/embeddings", summary="Embed texts", response_model=EmbeddingList, responses=documented_errors(404, 408, 429, 499, 500)
 )
-async def create_embeddings(body: EmbeddingBody, request: Request, services: ServicesDep) -> Response:
+@needs("infer")
+async def create_embeddings(body: EmbeddingBody, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Pools the model's last states: as its `1_Pooling/config.json` says, else the last token's. Vectors have length 1."""
     asked = EmbeddingRequest(body.model, body.inputs(), body.dimensions, body.timeout)
-    embeddings = await until_disconnect(request, services.embeddings.embed(asked))
+    embeddings = await until_disconnect(request, services.embeddings.embed(asked, caller))
     # Thousands of vectors are tens of megabytes of JSON.
     content = await asyncio.to_thread(_encoded, embeddings, is_base64=body.encoding_format == "base64")
     return Response(content, headers=fallback_headers(embeddings.fallback_reason), media_type="application/json")

@@ -46,13 +46,13 @@ _ANTHROPIC_TYPES = {
 
 _DESCRIPTIONS = {
     400: "A field is wrong, unknown or not supported; `param` names it.",
-    401: "The API key is missing or wrong.",
-    403: "Foreign Host or Origin header.",
+    401: "The API key is missing, unknown, expired or revoked.",
+    403: "Foreign Host or Origin header, or a key without the scope.",
     404: "No such model, entry or route.",
     408: "The request's own time, or the server's limit, is over.",
     409: "The present state does not allow this.",
     413: "The body or the request is too large.",
-    429: "The queue is full; retry after the seconds in `Retry-After`.",
+    429: "The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`.",
     499: "The request was cancelled by its id.",
     500: "Generation failed.",
     503: "Not available now; retry after the seconds in `Retry-After`.",
@@ -71,5 +71,6 @@ def anthropic_error_body(error: AppError, request_id: str | None) -> AnthropicEr
 def documented_errors(*statuses: int, model: type[BaseModel] = ErrorBody) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: `statuses` and those that the middleware may answer on any route."""
     return {
-        status: {"model": model, "description": _DESCRIPTIONS[status]} for status in sorted({*statuses, 400, 401, 403, 413, 503})
+        status: {"model": model, "description": _DESCRIPTIONS[status]}
+        for status in sorted({*statuses, 400, 401, 403, 413, 429, 503})
     }

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from unified_mlx_app.api.admin_cache_schemas import CacheStatsBody
 from unified_mlx_app.api.models_schemas import ResidentModelBody
+from unified_mlx_app.services.dependency_check import CheckStatus
 
 
 class Health(BaseModel):
@@ -27,6 +28,28 @@ class Check(BaseModel):
 class Ready(BaseModel):
     ready: bool
     checks: dict[str, Check]
+
+
+class Started(BaseModel):
+    started: bool
+    checks: dict[str, Check]
+
+
+class DeepCheck(BaseModel):
+    """`message` says what was found and, when that is not well, what to do; `decides_ready`: without it the answer is 503."""
+
+    status: CheckStatus
+    milliseconds: float
+    message: str | None
+    decides_ready: bool
+
+
+class DeepHealth(BaseModel):
+    """`failing` when something that decides readiness failed, `degraded` when anything else is not well."""
+
+    status: Literal["ok", "degraded", "failing"]
+    version: str
+    checks: dict[str, DeepCheck]
 
 
 class EngineHealth(BaseModel):

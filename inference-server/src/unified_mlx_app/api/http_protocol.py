@@ -10,6 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unified_mlx_app.api.error_schemas import error_body
+from unified_mlx_app.api.security_headers import SECURITY_HEADERS
 from unified_mlx_app.errors import InvalidRequestError
 
 HEADER_SECONDS = 5.0
@@ -52,7 +53,12 @@ class DeadlineH11Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         body = error_body(InvalidRequestError(msg)).model_dump_json().encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+            *SECURITY_HEADERS.items(),
+        ]
         response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
         events = (response, h11.Data(data=body), h11.EndOfMessage())
         self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))

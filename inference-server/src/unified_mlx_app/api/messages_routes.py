@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from unified_mlx_app.api.answers import ANSWER_HEADERS, answer_headers, exhaust
-from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import AnthropicErrorBody, documented_errors
 from unified_mlx_app.api.messages_answers import PING, MessageBody, MessageWriter, TokenCount
 from unified_mlx_app.api.messages_prompt import chat_prompt, internal_request, tool_use
 from unified_mlx_app.api.messages_schemas import CountTokensRequest, MessagesRequest
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.sse import EVENTS, EventStream
 
 router = APIRouter(tags=["Anthropic"])
@@ -32,9 +33,10 @@ _STREAMABLE: dict[int | str, dict[str, Any]] = {
     response_model=MessageBody,
     responses={**documented_errors(404, 408, 429, 499, 500, model=AnthropicErrorBody), **_STREAMABLE},
 )
-async def create_message(body: MessagesRequest, request: Request, services: ServicesDep) -> Response:
+@needs("infer")
+async def create_message(body: MessagesRequest, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Renders system text and messages with the model's chat template and generates the assistant's turn."""
-    generation = await until_disconnect(request, services.generation.start(internal_request(body, services.settings)))
+    generation = await until_disconnect(request, services.generation.start(internal_request(body, services.settings), caller))
     request_id: str = request.state.request_id
     headers = {**answer_headers(generation), "request-id": request_id}
     shows_thoughts = body.thinking is None or body.thinking.display != "omitted"
@@ -50,6 +52,7 @@ async def create_message(body: MessagesRequest, request: Request, services: Serv
     summary="Count the tokens of a message",
     responses=documented_errors(404, model=AnthropicErrorBody),
 )
+@needs("infer")
 async def count_tokens(body: CountTokensRequest, request: Request, response: Response, services: ServicesDep) -> TokenCount:
     """What `input_tokens` and the two cache fields of the answer's usage would add up to."""
     prompt, use = chat_prompt(body), tool_use(body)

@@ -1,36 +1,23 @@
-"""Pure ASGI middleware: request ids and metrics, Host and Origin, API key, drain."""
+"""Pure ASGI middleware: request ids, metrics and security headers, and the drain."""
 
-import hmac
 import re
 import time
 import uuid
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unified_mlx_app.api.error_handlers import error_response
-from unified_mlx_app.errors import AppError, AuthenticationError, ForbiddenError, ServerError, ShuttingDownError
+from unified_mlx_app.api.security_headers import SECURITY_HEADERS
+from unified_mlx_app.errors import ServerError, ShuttingDownError
 from unified_mlx_app.observability.metrics import Metrics
 from unified_mlx_app.services.lifecycle import Lifecycle
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "host.docker.internal"})
-"""The last is what containers call this machine; nobody can have a name under `.internal` in the DNS."""
-PUBLIC_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready"})
-"""Answered without a key: health for supervisors, `/` because it holds no data and asks for the key itself."""
-_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
-_SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
 
 
 class RequestContext:
@@ -84,71 +71,9 @@ class _TaggedSend:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
-            for name, value in _SECURITY_HEADERS.items():
+            for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
-
-
-class LoopbackGuard:
-    """Keeps pages of other sites from driving a server that only listens on this machine.
-
-    Refuses a Host that is not this machine (DNS rebinding), a foreign Origin on every method, and
-    requests that a browser marks as cross-site; a plain link to a page of ours stays possible.
-    """
-
-    def __init__(self, app: ASGIApp, host: str, cors_origins: tuple[str, ...]) -> None:
-        self._app = app
-        self._hosts = _LOOPBACK_HOSTS | {host}
-        self._origins = frozenset(cors_origins)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (error := self._refusal(scope["method"], Headers(scope=scope))):
-            await error_response(error)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _refusal(self, method: str, headers: Headers) -> ForbiddenError | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_local(f"http://{hosts[0]}"):
-            return ForbiddenError("The Host header does not name this machine.")
-        origins = headers.getlist("origin")
-        if any(origin not in self._origins and not self._is_local(origin) for origin in origins):
-            return ForbiddenError("This Origin may not call the server; MLX_CORS_ORIGINS lists those that may.")
-        is_cross_site = headers.get("sec-fetch-site") == "cross-site" and not origins
-        is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-        if is_cross_site and not is_link:
-            return ForbiddenError("Other sites may not call the server.")
-        return None
-
-    def _is_local(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return False
-        is_bare = parts.scheme in {"http", "https"} and url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-        has_port = port is not None or not parts.netloc.endswith(":")
-        return is_bare and has_port and (parts.hostname or "") in self._hosts
-
-
-class RequireKey:
-    """Lets a request pass that carries the API key; everything but `PUBLIC_PATHS` needs it."""
-
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
-        self._app = app
-        self._api_key = api_key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS and not self._has_key(Headers(scope=scope)):
-            error: AppError = AuthenticationError("Send the API key as Authorization: Bearer <key> or x-api-key.")
-            await error_response(error)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _has_key(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        return hmac.compare_digest(given.encode(), self._api_key)
 
 
 class RefuseWhileDraining:

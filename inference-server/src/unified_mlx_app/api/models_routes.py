@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from unified_mlx_app.api.deps import Services, ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.models_schemas import ModelBody, ModelList, model_body
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.errors import ModelNotFoundError
 from unified_mlx_app.models.registry import KnownModel
 
@@ -12,6 +13,7 @@ router = APIRouter(tags=["OpenAI"])
 
 
 @router.get("/v1/models", summary="List models", responses=documented_errors())
+@needs("read", "infer")
 async def list_models(services: ServicesDep) -> ModelList:
     """Every model that a request may name, the default one first."""
     known = await services.registry.list_models()
@@ -19,6 +21,7 @@ async def list_models(services: ServicesDep) -> ModelList:
 
 
 @router.get("/v1/models/{model_id:path}", summary="Show a model", responses=documented_errors(404))
+@needs("read", "infer")
 async def get_model(model_id: str, services: ServicesDep) -> ModelBody:
     """One model by its name, which may contain slashes."""
     known = await services.registry.list_models()

@@ -8,6 +8,8 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from unified_mlx_app.api.policies import public
+
 _PAGE = Path(__file__).with_name("chat_page.html")
 
 
@@ -31,6 +33,7 @@ def page_router(*, is_api_only: bool) -> APIRouter:
     policy = _policy(page)
 
     @router.get("/")
+    @public
     async def get_page() -> Response:
         if is_api_only:
             return JSONResponse({"docs": "/docs", "openapi": "/openapi.json", "health": "/health"})

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from unified_mlx_app.api.answers import answer_headers, exhaust
 from unified_mlx_app.api.chat_routes import STREAMABLE
-from unified_mlx_app.api.deps import ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.responses_answers import Keep, ResponseWriter
 from unified_mlx_app.api.responses_prompt import chat_prompt, internal_request, named_as_input, stored_input
 from unified_mlx_app.api.responses_schemas import (
@@ -36,12 +37,13 @@ ResponseID = Annotated[str, Path(pattern=RESPONSE_ID, description="Id of a store
     response_model=ResponseBody,
     responses={**documented_errors(404, 408, 429, 499, 500), **STREAMABLE},
 )
-async def create_response(body: ResponseRequest, request: Request, services: ServicesDep) -> Response:
+@needs("infer")
+async def create_response(body: ResponseRequest, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Answers the input, after the conversation that a stored response ends; its own response is stored unless told not to."""
     history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
     asked = internal_request(body, history, services.settings)
     with named_as_input():
-        generation = await until_disconnect(request, services.generation.start(asked))
+        generation = await until_disconnect(request, services.generation.start(asked, caller))
     writer = ResponseWriter(generation, body, asked.sampling)
     frames = writer.frames(_keeper(body, services.responses))
     headers = answer_headers(generation)
@@ -61,6 +63,7 @@ def _keeper(body: ResponseRequest, store: ResponsesStore) -> Keep:
 
 
 @router.post("/v1/responses/input_tokens", summary="Count the tokens of an input", responses=documented_errors(404))
+@needs("infer")
 async def count_input_tokens(body: PromptFields, services: ServicesDep) -> InputTokenCount:
     """What `input_tokens` of the response's usage would be."""
     history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
@@ -77,6 +80,7 @@ async def count_input_tokens(body: PromptFields, services: ServicesDep) -> Input
 @router.get(
     "/v1/responses/{response_id}", summary="Show a response", response_model=ResponseBody, responses=documented_errors(404)
 )
+@needs("read", "infer")
 async def get_response(
     response_id: ResponseID,
     services: ServicesDep,
@@ -89,6 +93,7 @@ async def get_response(
 
 
 @router.delete("/v1/responses/{response_id}", summary="Delete a response", responses=documented_errors(404))
+@needs("infer", is_audited=True)
 async def delete_response(response_id: ResponseID, services: ServicesDep) -> DeletedResponse:
     """Nothing can go on from it, or from responses that came after it."""
     await services.responses.delete(response_id)
@@ -96,6 +101,7 @@ async def delete_response(response_id: ResponseID, services: ServicesDep) -> Del
 
 
 @router.get("/v1/responses/{response_id}/input_items", summary="List a response's input", responses=documented_errors(404))
+@needs("read", "infer")
 async def list_input_items(
     response_id: ResponseID,
     services: ServicesDep,

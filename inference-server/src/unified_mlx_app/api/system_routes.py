@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from unified_mlx_app.api.deps import ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.system_schemas import (
     RunningRequestBody,
     RunningRequestList,
@@ -21,6 +22,7 @@ router = APIRouter(prefix="/admin", tags=["Admin: system"])
 
 
 @router.get("/system/metrics", summary="Fifteen minutes of figures", responses=documented_errors())
+@needs("read")
 async def get_system_metrics(
     services: ServicesDep,
     since: Annotated[
@@ -35,6 +37,7 @@ async def get_system_metrics(
 
 
 @router.get("/requests", summary="Requests that run or wait", responses=documented_errors())
+@needs("read")
 async def list_requests(services: ServicesDep) -> RunningRequestList:
     """The oldest first. `POST /v1/requests/{id}/cancel` ends one."""
     running = services.engine.running_requests()
@@ -42,6 +45,7 @@ async def list_requests(services: ServicesDep) -> RunningRequestList:
 
 
 @router.get("/settings", summary="Settings in force", responses=documented_errors())
+@needs("admin")
 async def get_settings(services: ServicesDep) -> SettingList:
     """What this server runs with, by environment variable. They are read at the start: a change needs a restart."""
     return SettingList(settings=[SettingBody(**asdict(fact)) for fact in describe_settings(services.settings)])

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from unified_mlx_app.api.deps import ServicesDep
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.message_schemas import to_internal_messages
+from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.tokenize_schemas import DetokenizedText, DetokenizeRequest, TokenizeRequest, Tokens
 from unified_mlx_app.services.generation import ChatPrompt
 
@@ -12,6 +13,7 @@ router = APIRouter(tags=["Tokens"])
 
 
 @router.post("/tokenize", summary="Count and show tokens", responses=documented_errors(404))
+@needs("infer")
 async def tokenize(body: TokenizeRequest, services: ServicesDep) -> Tokens:
     """The tokens of a text, or of a conversation as the model's chat template writes it."""
     with_strings = bool(body.return_token_strs)
@@ -37,6 +39,7 @@ async def tokenize(body: TokenizeRequest, services: ServicesDep) -> Tokens:
 
 
 @router.post("/detokenize", summary="Show the text of tokens", responses=documented_errors(404))
+@needs("infer")
 async def detokenize(body: DetokenizeRequest, services: ServicesDep) -> DetokenizedText:
     """The text of tokens, control tokens included."""
     return DetokenizedText(prompt=await services.tokenization.detokenize(body.model, body.tokens))

@@ -78,6 +78,14 @@ def _load_mac_key(folder: Path) -> bytes:
         os.close(fd)
 
 
+def read_mac_key(folder: Path) -> bytes:
+    """The folder's secret as it is, for whoever only reads; empty when there is none, and then no segment is genuine."""
+    try:
+        return (folder / _KEY_NAME).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
 def sync_file(fd: int) -> None:
     """Bytes reach the medium or OSError; never to be retried, since a failed fsync may drop the dirty pages."""
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: plain fsync stops at the drive's volatile cache

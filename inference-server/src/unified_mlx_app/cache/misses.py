@@ -66,6 +66,8 @@ class MissExplainer:
             if gone.namespace.digest == namespace.digest:
                 candidates.append((common_prefix_length(gone.tokens, tokens), 2, gone.reason))
         for index in (index for digest, index in indexes.items() if digest != namespace.digest):
+            if (one := index.first()) is None or one.namespace.owner != namespace.owner:
+                continue  # What belongs to others is not even compared.
             match = index.match(tokens)
             if (near := [*match.prefixes, *match.continuations]) and near[0].namespace.model_id == namespace.model_id:
                 candidates.append((match.num_tokens, 1, first_difference(namespace, near[0].namespace) or "cold"))

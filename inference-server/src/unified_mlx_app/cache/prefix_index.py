@@ -73,6 +73,10 @@ class PrefixIndex(Generic[T]):
         node.value = None
         self._prune(node)
 
+    def first(self) -> T | None:
+        """Any of the values."""
+        return next(self._walk(self._root), None)
+
     def match(self, tokens: Tokens) -> PrefixMatch[T]:
         """The longest stored start of `tokens`. Costs O(len(tokens)) and never touches what lies beyond."""
         node, depth, prefixes = self._root, 0, list[T]()

@@ -44,12 +44,12 @@ def model_state(spec: ModelSpec) -> bytes:
 
 
 def response_key(command: Generate, state: bytes) -> bytes:
-    """Digest of everything that shapes the answer: model files, prompt tokens, sampling, number of choices."""
+    """Digest of who shares the answer and of all that shapes it: model files, prompt tokens, sampling, number of choices."""
     sampling, markup = command.sampling, command.markup
     # msgspec sorts no dictionaries whose keys are numbers.
     unordered = [sorted(sampling.logit_bias.items()), sorted(markup.shown_tokens.items())]
     sampling, markup = replace(sampling, logit_bias={}), replace(markup, shown_tokens={})
-    fields = [state, command.prompt, sampling, markup, unordered, command.num_choices, command.constraint]
+    fields = [state, command.prompt, sampling, markup, unordered, command.num_choices, command.constraint, command.cache_owner]
     return hashlib.sha256(msgspec.msgpack.encode(fields)).digest()
 
 

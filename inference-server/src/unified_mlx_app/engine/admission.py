@@ -1,5 +1,7 @@
 """Which waiting request may start beside those being prefilled, and what the prompt cache is asked for it. Engine thread only."""
 
+from dataclasses import replace
+
 from unified_mlx_app.cache.lookup import Prompt
 from unified_mlx_app.cache.prefix_index import common_prefix_length
 from unified_mlx_app.cache.prompt_cache import PromptCacheService
@@ -26,7 +28,9 @@ def prompt_of(request: Request, loaded: LoadedModel, chunk_tokens: int) -> Promp
     # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
     shared_tokens = request.boundary_end("system") or min(chunk_tokens, len(request.tokens) // 2)
     usable_tokens = request.prefill_end if request.command.is_warmup else len(request.tokens) - 1
-    return Prompt(loaded.namespace, request.tokens, cuts, shared_tokens, usable_tokens)
+    owner = request.command.cache_owner
+    namespace = replace(loaded.namespace, owner=owner) if owner else loaded.namespace
+    return Prompt(namespace, request.tokens, cuts, shared_tokens, usable_tokens)
 
 
 def is_being_computed(request: Request, prefilling: list[Request], cache: PromptCacheService) -> bool:

@@ -35,6 +35,7 @@ from unified_mlx_app.engine.messages import (
     Started,
     UnloadModel,
 )
+from unified_mlx_app.engine.request_spans import Operation, RequestSpans
 from unified_mlx_app.engine.supervisor import EngineSupervisor
 from unified_mlx_app.errors import (
     AppError,
@@ -115,17 +116,20 @@ class EngineClient:
         """Those that run or wait here, the oldest first."""
         return [request.describe() for request in self._requests.values()]
 
-    async def generate(self, command: Generate, *, client_id: str | None = None) -> AsyncGenerator[GenerationEvent, None]:
+    async def generate(
+        self, command: Generate, *, operation: Operation = "text_completion"
+    ) -> AsyncGenerator[GenerationEvent, None]:
         """Run a request; ends after its last choice. Closing the generator cancels the request in the engine.
 
-        `client_id` is what `cancel` may name it by.
+        Its `client_id` is what `cancel` may name it by. `operation` is what its span calls it.
         Raises QueueFullError before anything is sent, and the AppError that ended the request otherwise.
         """
         if len(self._requests) >= self._max_in_flight:
             raise QueueFullError(
                 "too many requests are waiting; try again shortly", retry_after_seconds=self._retry_after_seconds()
             )
-        request = self._requests[command.request_id] = InFlight(command, client_id)
+        request = self._requests[command.request_id] = InFlight(command)
+        spans = RequestSpans(command, operation)
         events = request.events
         num_open = command.num_choices
         is_sent = False
@@ -142,16 +146,25 @@ class EngineClient:
                 if isinstance(event, AppError):
                     num_open = 0
                     raise event
+                spans.see(event)
                 num_open -= isinstance(event, Finished)
                 yield event
+        except AppError as error:
+            spans.fail(error.code)
+            raise
         finally:
+            spans.end()
             del self._requests[command.request_id]
             if is_sent and num_open:
                 self._supervisor.post(Cancel(request_id=command.request_id))
 
-    def cancel(self, client_id: str) -> int:
-        """End what runs or waits under this id with RequestCancelledError. Returns how many requests of the engine that were."""
-        matching = [request_id for request_id, each in self._requests.items() if each.client_id == client_id]
+    def cancel(self, client_id: str, *, owner: str | None = None) -> int:
+        """End what runs or waits under this id with RequestCancelledError. Returns how many requests of the engine that were.
+
+        Clients choose their ids, so with an `owner` what others sent is left alone.
+        """
+        commands = [request.command for request in self._requests.values() if request.command.client_id == client_id]
+        matching = [command.request_id for command in commands if owner is None or command.owner == owner]
         for request_id in matching:
             self._supervisor.post(Cancel(request_id=request_id))
             self._put(request_id, RequestCancelledError("the request was cancelled by its id"))

@@ -3,6 +3,7 @@
 A row that fails fails alone: its sampler and processors are guarded. Only an error of the model itself ends its whole batch.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -231,7 +232,7 @@ class Decoder:
         logprobs = [logprob] if logprob is not None else None
         self._emit(Chunk(request_id=request_id, choice=choice, text=text, token_ids=[token_id], logprobs=logprobs))
         if reason is not None:
-            num_tokens = len(sequence.token_ids)
+            num_tokens, request = len(sequence.token_ids), sequence.request
             finished = Finished(
                 request_id=request_id,
                 choice=choice,
@@ -240,6 +241,8 @@ class Decoder:
                 stop=stop,
                 num_guessed=sequence.num_guessed,
                 num_guessed_right=sequence.num_guessed_right,
+                prefill_seconds=request.decoding_at - request.started_at,
+                decode_seconds=time.monotonic() - request.decoding_at,
             )
             self._emit(finished)
         return reason
@@ -282,8 +285,8 @@ def _logprob(sequence: Sequence, token_id: int, logprobs: Any) -> TokenLogprob |
 
 def _break(sequence: Sequence, error: Exception) -> None:
     if isinstance(error, GrammarError):
-        log.info("row_left_its_grammar", request_id=sequence.request.request_id, reason=str(error))
+        log.info("row_left_its_grammar", request_id=sequence.request.log_id, reason=str(error))
         sequence.error = InvalidRequestError(f"the answer's format became too much to follow: {error}")
         return
-    log.error("row_failed", request_id=sequence.request.request_id, exc_info=error)
+    log.error("row_failed", request_id=sequence.request.log_id, exc_info=error)
     sequence.error = GenerationError(f"sampling failed: {error}")

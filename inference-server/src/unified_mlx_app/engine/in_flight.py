@@ -36,7 +36,6 @@ class InFlight:
     """`events` are read by the request's generator."""
 
     command: Generate
-    client_id: str | None
     events: asyncio.Queue[GenerationEvent | AppError] = field(default_factory=asyncio.Queue[GenerationEvent | AppError])
     _arrived_at: float = field(default_factory=time.monotonic)
     _phase: RequestPhase = "queued"
@@ -62,7 +61,7 @@ class InFlight:
 
     def describe(self) -> RunningRequest:
         return RunningRequest(
-            id=self.client_id,
+            id=self.command.client_id,
             model=self.command.model.name,
             phase=self._phase,
             prompt_tokens=len(self.command.prompt),

@@ -29,6 +29,10 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     """Run one request; `num_choices` choices share one prefill. With `max_tokens` 0 it ends after the prefill."""
 
     request_id: str
+    client_id: str | None = None
+    """What its client knows it by, for the log."""
+    owner: str = ""
+    """Id of the key that sent it, "" if there is none."""
     model: ModelSpec
     prompt: list[int]
     sampling: SamplingParams
@@ -37,6 +41,8 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     constraint: Constraint | None = None
     markup: Markup = Markup()
     preview: str = ""
+    cache_owner: str = ""
+    """Whose KV state the request may find and leave behind; "" for those that share theirs."""
     deadline_seconds: float | None = None
     is_warmup: bool = False
     prompt_logprobs: int | None = None
@@ -130,6 +136,9 @@ class Started(Struct, frozen=True, kw_only=True, tag="started"):
     request_id: str
     cache: CacheReport
     queue_seconds: float
+    lookup_seconds: float = 0.0
+    restore_seconds: float = 0.0
+    """Of the seconds before: what the look-ups took, and waiting for state from the disk."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
@@ -178,6 +187,9 @@ class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     num_guessed: int = 0
     """Tokens that were guessed ahead, and how many of them the answer has."""
     num_guessed_right: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    """Of an answer with tokens: from Started to where decoding began, and from there to its end."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):

@@ -20,7 +20,7 @@ from unified_mlx_app.engine.constraints import GrammarCompiler
 from unified_mlx_app.engine.decoding import Decoder
 from unified_mlx_app.engine.drafts import Drafts
 from unified_mlx_app.engine.keeping import StateKeeper
-from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress, Started
+from unified_mlx_app.engine.messages import Event, Failed, Finished, Generate, Progress
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.scoring import embedding_events, read_to, reading_bytes
 from unified_mlx_app.engine.sequence import Phase, Request, Sequence, check_speculation, check_token_ids
@@ -260,7 +260,10 @@ class Scheduler:
         if request.reads_prompt:
             self._begin_prefill(request, None)
             return
+        asked_at = time.monotonic()
         request.match = match = self._cache.lookup(request.prompt)
+        request.asked_at = time.monotonic()
+        request.lookup_seconds += request.asked_at - asked_at
         if match is None or match.tier == "memory":
             self._begin_prefill(request, match.entry.state if match else None)
             return
@@ -270,6 +273,7 @@ class Scheduler:
     def _on_read(self, request: Request, state: KVState | None, reason: MissReason | None) -> None:
         if request.phase is not Phase.RESTORING:
             return  # Cancelled meanwhile.
+        request.restore_seconds += time.monotonic() - request.asked_at
         if state is not None:
             self._begin_prefill(request, state)
             return
@@ -291,8 +295,8 @@ class Scheduler:
         request.phase = Phase.PREFILLING
         self.totals.prompt_tokens += len(request.tokens)
         self.totals.cached_prompt_tokens += report.cached_tokens
-        queue_seconds = time.monotonic() - request.arrived_at
-        self._emit(Started(request_id=request.request_id, cache=report, queue_seconds=queue_seconds))
+        request.started_at = time.monotonic()
+        self._emit(request.started(report))
 
     def _prefill_one(self, budget_tokens: int) -> int:
         """One chunk of one prompt: the one with least to do, or on every other turn the oldest, so that none starves.
@@ -314,7 +318,7 @@ class Scheduler:
         except AppError as error:
             self._fail(request, error)
         except (RuntimeError, ValueError, MemoryError) as error:
-            log.exception("prefill_failed", request_id=request.request_id)
+            log.exception("prefill_failed", request_id=request.log_id)
             self._fail(request, GenerationError(f"the prompt could not be processed: {error}"))
         return max(1, num_tokens)
 
@@ -346,6 +350,7 @@ class Scheduler:
     def _begin_decoding(self, request: Request) -> None:
         request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
         request.phase = Phase.DECODING
+        request.decoding_at = time.monotonic()
         is_alone = not self._waiting and all(other.phase is not Phase.PREFILLING for other in self._active.values())
         self._decoder.join(request, is_alone=is_alone)
         request.caches = []

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unified_mlx_app.cache.lookup import Match, Prompt
-from unified_mlx_app.engine.messages import Generate
+from unified_mlx_app.engine.messages import Generate, Started
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
 from unified_mlx_app.errors import AppError, InvalidRequestError, UnsupportedFieldError
 from unified_mlx_app.models.grammars import Grammar
 from unified_mlx_app.models.loader import LoadedModel
-from unified_mlx_app.types import MissReason
+from unified_mlx_app.types import CacheReport, MissReason
 
 
 class Phase(StrEnum):
@@ -67,12 +67,23 @@ class Request:
     reserved_bytes: int = 0
     sequences: list[Sequence] = field(default_factory=list)
     num_finished: int = 0
+    lookup_seconds: float = 0.0
+    restore_seconds: float = 0.0
+    asked_at: float = 0.0
+    started_at: float = 0.0
+    decoding_at: float = 0.0
+    """When the state on disk was asked for, prefill began, and decoding; in monotonic seconds, as `arrived_at`."""
     pooled: NDArray[np.float64] | float = 0.0
     """With `pooling`: the last token's state, or the sum of all so far."""
 
     @property
     def request_id(self) -> str:
         return self.command.request_id
+
+    @property
+    def log_id(self) -> str:
+        """What the log calls it: its client's name for it, if it has one."""
+        return self.command.client_id or self.request_id
 
     @property
     def prefill_end(self) -> int:
@@ -96,6 +107,16 @@ class Request:
     def is_trimmable(self) -> bool:
         """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
         return all(type(cache).__name__ == "KVCache" for cache in self.caches)
+
+    def started(self, report: CacheReport) -> Started:
+        """What is told when prefill begins."""
+        return Started(
+            request_id=self.request_id,
+            cache=report,
+            queue_seconds=self.started_at - self.arrived_at,
+            lookup_seconds=self.lookup_seconds,
+            restore_seconds=self.restore_seconds,
+        )
 
     def boundary_end(self, kind: str) -> int | None:
         """Where the last part of `kind` ends, if the prompt has one."""

@@ -268,7 +268,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     settings = Settings.model_validate_json(sys.stdin.read())
-    configure_logs(component="engine")
+    configure_logs(component="engine", level=settings.log_level, style=settings.log_format)
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
     socket.setsockopt(zmq.SNDHWM, 0)

@@ -181,6 +181,10 @@ class Metrics:
         self.ttft_seconds.labels(model, cache.outcome).observe(seconds)
         self.recent_ttft_seconds.add(seconds)
 
+    def add(self, collector: Collector) -> None:
+        """Shows what `collector` tells at each scrape as well."""
+        self.registry.register(collector)
+
     def render(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)

@@ -15,6 +15,7 @@ import structlog
 from pebble import ProcessExpired
 
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
+from unified_mlx_app.observability.tracing import span
 from unified_mlx_app.services import template_worker
 from unified_mlx_app.services.chat_messages import check_template_kwargs, to_template_messages
 from unified_mlx_app.services.process_limits import limit_memory
@@ -92,11 +93,13 @@ class ChatTemplates:
         job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
         key = _layout_key(job)
         layout = self._layouts.get(key)
-        rendering = await self._run(template_worker.render, job, with_layout=layout is None, is_prompt=is_prompt)
+        with span("render"):
+            rendering = await self._run(template_worker.render, job, with_layout=layout is None, is_prompt=is_prompt)
         if layout is None and rendering.layout is not None:
             layout = self._remember(key, rendering.layout)
         ends = _part_ends(rendering.text, layout)
-        token_ids, counts = await tokenizer.encode_chat(rendering.text, char_ends=list(ends.values()))
+        with span("tokenise"):
+            token_ids, counts = await tokenizer.encode_chat(rendering.text, char_ends=list(ends.values()))
         return RenderedPrompt(token_ids, _boundaries(dict(zip(ends, counts, strict=True)), len(token_ids)), rendering.text)
 
     async def locate(

@@ -21,6 +21,7 @@ from unified_mlx_app.models.local_models import UnusableModelError, read_json_ob
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.logs import current_request_id
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.services.api_keys import Caller
 from unified_mlx_app.services.prompt_limits import bounded_timeout, check_token_ids, remaining_tokens
 from unified_mlx_app.services.tokenizers import LoadedTokenizer, Tokenizers
 from unified_mlx_app.types import ModelSpec, Pooling, SamplingParams
@@ -95,7 +96,7 @@ class EmbeddingService:
         self._tokenizers = tokenizers
         self._metrics = metrics
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, request: EmbeddingRequest, caller: Caller) -> Embeddings:
         """Raises ModelNotFoundError, ContextLengthError, InvalidRequestError, QueueFullError and what the engine fails with.
 
         One input that fails fails the request, and what else runs of it is cancelled.
@@ -109,15 +110,19 @@ class EmbeddingService:
                 f"The model {resolved.spec.name!r} gives no embeddings here: {error}.", param="model"
             ) from error
         commands = [
-            self._command(await _token_ids(each, resolved.spec, tokenizer), request, resolved.spec, pooling)
+            self._command(await _token_ids(each, resolved.spec, tokenizer), request, resolved.spec, pooling, caller)
             for each in request.inputs
         ]
         vectors = await self._run(commands, request.dimensions)
         return Embeddings(resolved.spec, resolved.fallback_reason, vectors, sum(len(command.prompt) for command in commands))
 
-    def _command(self, token_ids: list[int], request: EmbeddingRequest, spec: ModelSpec, pooling: Pooling) -> Generate:
+    def _command(
+        self, token_ids: list[int], request: EmbeddingRequest, spec: ModelSpec, pooling: Pooling, caller: Caller
+    ) -> Generate:
         return Generate(
             request_id=uuid.uuid4().hex,
+            client_id=current_request_id(),
+            owner=caller.key_id or "",
             model=spec,
             prompt=token_ids,
             sampling=SamplingParams(max_tokens=0),
@@ -145,7 +150,7 @@ class EmbeddingService:
             vectors[index] = _shortened(await self._vector(command), dimensions)
 
     async def _vector(self, command: Generate) -> NDArray[np.float32]:
-        events = self._engine.generate(command, client_id=current_request_id())
+        events = self._engine.generate(command, operation="embeddings")
         vector = None
         try:
             async for event in events:

@@ -21,8 +21,10 @@ from unified_mlx_app.errors import ContextLengthError, GenerationError, InvalidR
 from unified_mlx_app.models.registry import ModelRegistry
 from unified_mlx_app.observability.logs import current_request_id
 from unified_mlx_app.observability.metrics import Metrics
+from unified_mlx_app.observability.tracing import annotate, span
 from unified_mlx_app.services.answer_parts import AnswerShape
 from unified_mlx_app.services.answer_rules import AnswerRules, answer_rules
+from unified_mlx_app.services.api_keys import Caller
 from unified_mlx_app.services.changed_texts import Explanation
 from unified_mlx_app.services.chat_template import ChatTemplates, RenderedPrompt
 from unified_mlx_app.services.event_streams import EngineEvents, GuessCount, MeasuredEvents, MergedEvents, ReplayedEvents, Running
@@ -86,7 +88,7 @@ class GenerationService:
         self._misses = misses
         self._responses = ResponseCache(settings.response_cache_max_entries) if settings.response_cache_enabled else None
 
-    async def start(self, request: GenerationRequest) -> Generation:
+    async def start(self, request: GenerationRequest, caller: Caller) -> Generation:
         """Returns once the (first) prompt left the queue, so that every early error still has its status.
 
         Raises ModelNotFoundError, ContextLengthError, InvalidRequestError, QueueFullError and what the engine
@@ -98,7 +100,7 @@ class GenerationService:
         rules = await answer_rules(request, tokenizer, self._formats)
         ruled, request = await self._ruled(request, resolved.config)
         guesses = GuessCount()
-        prepared = [await self._prepare(prompt, request, resolved.spec, rules, guesses) for prompt in request.prompts]
+        prepared = [await self._prepare(prompt, request, resolved.spec, rules, guesses, caller) for prompt in request.prompts]
         check_num_logprobs((one.command.prompt for one in prepared), request.prompt_logprobs)
         starts = [partial(self._run, one, arrived_at) for one in prepared]
         merged = MergedEvents(starts, request.num_choices) if len(starts) > 1 else None
@@ -123,7 +125,7 @@ class GenerationService:
             prompt_logprobs=[one.prompt_logprobs for one in prepared],
         )
 
-    async def warm_up(self, model: str, system_prompt: str) -> tuple[Generate, CacheReport]:
+    async def warm_up(self, model: str, system_prompt: str, *, caller: Caller) -> tuple[Generate, CacheReport]:
         """Puts the KV state of a system prompt into the prompt cache; counts neither as hit nor as miss."""
         resolved = await self._registry.resolve(model)
         # Some templates refuse a conversation without a user; its part is cut off again below.
@@ -135,6 +137,7 @@ class GenerationService:
             raise InvalidRequestError("The model's chat template has no system part to keep.", param="model_id")
         command = Generate(
             request_id=uuid.uuid4().hex,
+            cache_owner=self._cache_owner(caller),
             model=resolved.spec,
             prompt=rendered.token_ids[: system.end_tokens],
             sampling=SamplingParams(max_tokens=0),
@@ -151,6 +154,10 @@ class GenerationService:
                 report = event.cache
         return command, report
 
+    def _cache_owner(self, caller: Caller) -> str:
+        """Stored keys do not see each other's KV state; all others share theirs."""
+        return (caller.key_id or "") if self._settings.prompt_cache_scope == "key" else ""
+
     async def _ruled(self, request: GenerationRequest, config: JSON) -> tuple[RuledPrompt | None, GenerationRequest]:
         """The request as the rules for volatile text leave it."""
         rules, prompt = self._rules.rules_for(config), request.prompts[0]
@@ -166,6 +173,7 @@ class GenerationService:
         spec: ModelSpec,
         rules: AnswerRules,
         guesses: GuessCount,
+        caller: Caller,
     ) -> _Prepared:
         rendered, tokenizer = None, rules.tokenizer
         if isinstance(prompt, ChatPrompt):
@@ -175,11 +183,15 @@ class GenerationService:
         elif isinstance(prompt.content, list):
             token_ids = prompt.content
         else:
-            token_ids = await tokenizer.encode(prompt.content, add_special_tokens=True)
+            with span("tokenise"):
+                token_ids = await tokenizer.encode(prompt.content, add_special_tokens=True)
         check_token_ids(token_ids, request.sampling.logit_bias, tokenizer)
         shape, markup, constraint = rules.for_prompt(rendered.text if rendered else None)
         command = Generate(
             request_id=uuid.uuid4().hex,
+            client_id=current_request_id(),
+            owner=caller.key_id or "",
+            cache_owner=self._cache_owner(caller),
             model=spec,
             prompt=token_ids,
             sampling=_fitted_sampling(token_ids, request, spec, tokenizer),
@@ -204,8 +216,9 @@ class GenerationService:
             self._metrics.response_cache.labels("miss" if entry is None else "hit").inc()
             if entry is not None:
                 report = CacheReport(outcome="hit", cached_tokens=len(command.prompt), tier="memory")
+                annotate({"mlx.response_cache": "hit"})
                 return Running(report, Explanation(), ReplayedEvents(entry.events), is_replayed=True)
-        events = self._engine.generate(command, client_id=current_request_id())
+        events = self._engine.generate(command, operation="chat" if prepared.rendered else "text_completion")
         try:
             started = await _started(events)
             explanation = await self._misses.explain(prepared.explained(), started.cache)
