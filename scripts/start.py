@@ -149,7 +149,9 @@ def environment() -> dict[str, str]:
     """The variables that every process gets."""
     path = ROOT / ".env"
     from_file = environ.parse(path.read_text()) if path.exists() else {}
-    return {"PYTHONUNBUFFERED": "1", **from_file, **os.environ}
+    # The services see a pipe, although a person may be reading.
+    logs = dict.fromkeys(("MLX_LOG_FORMAT", "MLX_HUB_LOG_FORMAT"), "text" if sys.stdout.isatty() else "auto")
+    return {"PYTHONUNBUFFERED": "1", **logs, **from_file, **os.environ}
 
 
 @contextmanager

@@ -24,6 +24,7 @@ pytest_plugins = [
     "fixtures.mlflow",
     "fixtures.training",
     "fixtures.backend",
+    "fixtures.keys",
     "fixtures.hub",
     "fixtures.downloads",
     "fixtures.worker",

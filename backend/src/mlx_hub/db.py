@@ -22,6 +22,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 DEFAULT_DIR = Path("~/.mlx-hub")
 DEFAULT_FILE_NAME = "mlx-hub.db"
+QUEUE_FILE_NAME = "workflows.db"
+"""Of the worker's queue, when the database is SQLite; in PostgreSQL it is a schema of the same database."""
 MIGRATIONS_DIR = Path(__file__).parents[2] / "migrations"
 VERSION_TABLE = "hub_alembic_version"
 BUSY_TIMEOUT_MILLISECONDS = 10_000

@@ -2,13 +2,16 @@
 
 HubError
 ├── InvalidInputError 422        invalid_input: `field` names it, the message says what to do
+├── UnauthorizedError 401        unauthorized: no key, or one that does not count any more
 ├── ForbiddenError 403           forbidden: a foreign Host or Origin
+│   └── ScopeError 403           insufficient_scope: the message names the scope that the key needs
 ├── NotFoundError 404            not_found
 ├── MethodNotAllowedError 405    method_not_allowed
 ├── ConflictError 409            conflict
 │   ├── InUseError 409           in_use: the message says by whom
 │   └── WrongStateError 409      wrong_state: not possible in this status
 ├── TooLargeError 413            too_large
+├── RateLimitedError 429         rate_limited: too many requests, or too many without a key that counts
 ├── StorageFullError 507         storage_full
 ├── UpstreamError 502            upstream: the hub or the inference server answered with an error
 │   ├── GatedModelError 403      gated_model: how to get access
@@ -36,9 +39,24 @@ class InvalidInputError(HubError):
     code = "invalid_input"
 
 
+class UnauthorizedError(HubError):
+    status = 401
+    code = "unauthorized"
+
+
 class ForbiddenError(HubError):
     status = 403
     code = "forbidden"
+
+
+class ScopeError(ForbiddenError):
+    """`scope` is what the key needs."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, message: str, *, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
 
 
 class NotFoundError(HubError):
@@ -67,6 +85,17 @@ class WrongStateError(ConflictError):
 class TooLargeError(HubError):
     status = 413
     code = "too_large"
+
+
+class RateLimitedError(HubError):
+    """`headers` tell the limit."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: int, headers: dict[str, str]) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.headers = headers
 
 
 class StorageFullError(HubError):

@@ -7,12 +7,16 @@ from types import FrameType
 
 import uvicorn
 
+from mlx_hub.api.http_protocol import MAX_HEADER_BYTES, DeadlineH11Protocol
 from mlx_hub.app import create_app
-from mlx_hub.config import read_settings
+from mlx_hub.config import Settings, read_settings
 from mlx_hub.observability.logs import configure_logs
+from mlx_hub.services.key_duty import reason_not_to_listen
 from mlx_hub.services.lifecycle import Lifecycle
 
 _DRAIN_SECONDS = 10.0
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a server that listens on all addresses can be found from here."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -31,8 +35,11 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._lifecycle.drain(max_seconds=0.0 if self.force_exit else _DRAIN_SECONDS)
+        await self._lifecycle.drain(max_seconds=_DRAIN_SECONDS, is_urgent=lambda: self.force_exit)
         await super().shutdown(sockets)
+        if self.force_exit:
+            # Uvicorn 0.54 would leave the application to be cancelled, and tell that as an error with a traceback.
+            await self.lifespan.shutdown()
 
 
 def main() -> None:
@@ -41,24 +48,48 @@ def main() -> None:
     parser.add_argument("--host", default=settings.host, help="address to listen on; goes before MLX_HUB_HOST")
     parser.add_argument("--port", type=int, default=settings.port, help="port, 0 for a free one; goes before MLX_HUB_PORT")
     arguments = parser.parse_args()
-    listener = _listener(arguments.host, arguments.port)
+    given = settings.model_copy(update={"host": arguments.host, "port": arguments.port})
+    _refuse_without_key(given)
+    listener = _listener(given.host, given.port)
     config = uvicorn.Config(
-        app,
+        create_app(given, lifecycle=lifecycle),
         loop="asyncio",
+        http=DeadlineH11Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=2048,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
     host, port = listener.getsockname()[:2]
+    host = _REACHABLE.get(host) or str(host)
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     sys.stdout.write(f"{'Backend API':14} {base}/api/v1\n{'Documentation':14} {base}/docs\n")
     sys.stdout.flush()
     DrainingServer(config, lifecycle).run(sockets=[listener])
+
+
+def _refuse_without_key(given: Settings) -> None:
+    """Exits with status 2 when other machines could connect and nobody could be asked for a key."""
+    if reason := reason_not_to_listen(given):
+        sys.stderr.write(f"{reason}\n")
+        raise SystemExit(2)
+
+
+def _under_uvicorn(given: Settings) -> Settings:
+    """With the address that `uvicorn --host` says; its workers see the same command line.
+
+    Where it listens otherwise (a variable of its own, a socket) is seen at each request: see KeysGuard.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", default=given.host)
+    known, _ = parser.parse_known_args(sys.argv[1:])
+    return given.model_copy(update={"host": known.host})
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -73,11 +104,14 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-configure_logs(component="api")
 settings = read_settings()
+configure_logs(component="api", level=settings.log_level, style=settings.log_format)
 lifecycle = Lifecycle()
-app = create_app(settings, lifecycle=lifecycle)
-"""What `uvicorn mlx_hub.main:app` looks for."""
 
 if __name__ == "__main__":
     main()
+else:
+    settings = _under_uvicorn(settings)
+    _refuse_without_key(settings)
+    app = create_app(settings, lifecycle=lifecycle)
+    """What `uvicorn mlx_hub.main:app` looks for."""

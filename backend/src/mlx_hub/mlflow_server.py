@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port")
     arguments = parser.parse_args()
     _set_environment(settings)
-    configure_logs(component="mlflow")
+    configure_logs(component="mlflow", level=settings.log_level, style=settings.log_format)
     _open_store()
     # The workers that MLflow's own command starts would be as many processes of 250 MB each.
     config = uvicorn.Config(

@@ -5,12 +5,13 @@ It never imports MLX: what needs that is a process of its own.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import NoReturn
 from uuid import UUID
@@ -19,12 +20,13 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy.engine import URL
 
-from mlx_hub.config import LOCAL_HOSTS, Settings, read_settings
+from mlx_hub.config import LOCAL_HOSTS, Settings, is_loopback, read_settings
 from mlx_hub.db import async_url, is_away, upgrade
 from mlx_hub.errors import InUseError, UpstreamError
 from mlx_hub.models.job import Machine
 from mlx_hub.observability.logs import configure_logs
 from mlx_hub.observability.metrics_server import serving_metrics
+from mlx_hub.observability.tracing import Tracing, open_tracing
 from mlx_hub.services.dispatch import PLACES, Dispatcher
 from mlx_hub.services.download_run import DownloadContext, run_download
 from mlx_hub.services.machines import (
@@ -39,6 +41,7 @@ from mlx_hub.services.maintenance import Chore, chores, served_models
 from mlx_hub.services.task_run import run_task
 from mlx_hub.services.tracking import Mirror
 from mlx_hub.services.training_run import run_training
+from mlx_hub.services.work_origin import following, origin_of
 from mlx_hub.services.work_rows import WorkKey, is_active
 from mlx_hub.services.worker_context import WorkerContext, open_context
 from mlx_hub.services.workflows import Work, Workflows
@@ -55,8 +58,8 @@ log = structlog.get_logger(__name__)
 
 def main() -> None:
     """Works until a signal comes. Exits with status 2 when another worker has this machine's name."""
-    configure_logs(component="worker")
     settings = read_settings()
+    configure_logs(component="worker", level=settings.log_level, style=settings.log_format)
     machine_id = settings.machine_id or default_machine_id()
     try:
         url = async_url(settings.database_url, data_dir=settings.data_dir)
@@ -98,14 +101,14 @@ def _stop(work: asyncio.Task[None]) -> None:
 
 async def _work(settings: Settings, url: URL, machine_id: str) -> None:
     await _when_database_is_there(lambda: upgrade(url))
-    async with open_context(settings, url, machine_id=machine_id) as context:
+    async with open_context(settings, url, machine_id=machine_id) as context, _tracing(context) as tracing:
         machine = _machine(context)
         await _when_database_is_there(lambda: _claim_name(context, machine))
         workflows = Workflows(
             settings.database_url,
             settings.data_dir,
             executor_id=f"{context.store_id}:{machine_id}",
-            works=_works(context),
+            works=_works(context, tracing),
         )
         dispatcher = Dispatcher(context, workflows, lease_seconds=settings.lease_seconds)
         try:
@@ -134,7 +137,23 @@ async def _work_as(context: WorkerContext, machine: Machine, dispatcher: Dispatc
         loops.create_task(Mirror(context).run())
 
 
-def _works(context: WorkerContext) -> dict[str, Work]:
+@asynccontextmanager
+async def _tracing(context: WorkerContext) -> AsyncGenerator[Tracing | None]:
+    """Inside the block work is traced, if there is a collector."""
+    endpoint = context.settings.otlp_endpoint
+    tracing = open_tracing(endpoint, service="mlx-hub-worker", version=version("mlx-hub"), prefix="mlx_hub")
+    if tracing is None:
+        yield None
+        return
+    context.metrics.add(tracing.counts)
+    await asyncio.to_thread(tracing.start)
+    try:
+        yield tracing
+    finally:
+        await asyncio.to_thread(tracing.close)
+
+
+def _works(context: WorkerContext, tracing: Tracing | None) -> dict[str, Work]:
     downloads = DownloadContext(
         sessions=context.sessions,
         hub=context.hub,
@@ -148,17 +167,23 @@ def _works(context: WorkerContext) -> dict[str, Work]:
         "training": lambda row_id, attempt: run_training(context, row_id, attempt),
         "task": lambda row_id, attempt: run_task(context, row_id, attempt),
     }
-    return {kind: _checked(context, kind, work) for kind, work in works.items()}
+    return {kind: _checked(context, tracing, kind, work) for kind, work in works.items()}
 
 
-def _checked(context: WorkerContext, kind: str, work: Work) -> Work:
-    """The same work, which raises when it returns and its row still waits for it: that would wait for ever."""
+def _checked(context: WorkerContext, tracing: Tracing | None, kind: str, work: Work) -> Work:
+    """The same work, logged and traced under the ids of the request that queued it.
+
+    Raises when it returns and its row still waits for it: that would wait for ever.
+    """
 
     async def run(row_id: UUID, attempt: int) -> None:
-        with context.metrics.working(kind):
+        key = WorkKey(kind, row_id, attempt)
+        async with context.readers.begin() as session:
+            origin = await origin_of(session, key)
+        with context.metrics.working(kind), following(origin, key, tracing):
             await work(row_id, attempt)
         async with context.readers.begin() as session:
-            if await is_active(session, WorkKey(kind, row_id, attempt)):
+            if await is_active(session, key):
                 raise RuntimeError(f"the {kind} returned without bringing its row to an end")
 
     return run
@@ -233,13 +258,16 @@ async def _keep_doing(chore: Chore, failures: Counter) -> None:
 
 @contextmanager
 def _showing_metrics(context: WorkerContext) -> Generator[None]:
-    """Work does not wait for a port that another process has."""
+    """Work does not wait for a port that another process has, nor for a key that other machines would have to show."""
     settings = context.settings
     host, port = settings.worker_metrics_host, settings.worker_metrics_port
+    key = settings.api_key.get_secret_value() if settings.api_key else None
     with ExitStack() as stack:
         try:
+            if key is None and not is_loopback(host):
+                raise PermissionError(errno.EACCES, "other machines could read them: set MLX_HUB_API_KEY")
             hosts = LOCAL_HOSTS | {host, *settings.allowed_hosts}
-            address = stack.enter_context(serving_metrics(host, port, context.metrics.render, hosts=hosts))
+            address = stack.enter_context(serving_metrics(host, port, context.metrics.render, hosts=hosts, key=key))
         except OSError as error:
             log.warning("metrics_not_served", host=host, port=port, reason=error.strerror)
         else:

@@ -11,8 +11,22 @@ import pytest
 from fixtures.backend import RunningBackend
 from fixtures.terminal import CommandLine
 
-GROUPS = {"models", "downloads", "datasets", "jobs", "tasks", "cache"}
-COMMANDS = {"start", "status", "doctor", "worker", "search", "train", "adapters", "export", "quantise", "serve", "chat", "bench"}
+GROUPS = {"models", "downloads", "datasets", "jobs", "tasks", "cache", "keys"}
+COMMANDS = {
+    "start",
+    "status",
+    "doctor",
+    "worker",
+    "search",
+    "train",
+    "adapters",
+    "export",
+    "quantise",
+    "serve",
+    "chat",
+    "bench",
+    "audit",
+}
 
 
 def test_it_starts_without_the_libraries_of_the_services() -> None:

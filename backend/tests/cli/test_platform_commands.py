@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fixtures.backend import RunningBackend
 from fixtures.inference_server import InferenceServer
+from fixtures.processes import free_port
 from fixtures.terminal import CommandLine
 from fixtures.worker import RunningWorker
 
@@ -34,17 +35,24 @@ def test_status_is_3_when_a_service_is_down_and_shows_the_other(hub_cli: Command
     assert f"ready · {hub_cli.inference_url}" in done.out
 
 
+def _free_ports() -> dict[str, str]:
+    """For the processes of the platform that these tests do not start."""
+    return {name: str(free_port()) for name in ("MLX_DASHBOARD_PORT", "MLFLOW_PORT", "MLX_HUB_WORKER_METRICS_PORT")}
+
+
 def test_doctor_finds_everything_well(hub_cli: CommandLine, worker: RunningWorker) -> None:
-    done = hub_cli.run("doctor", DATABASE_URL=f"sqlite:///{hub_cli.home}/hub.db")
+    done = hub_cli.run("doctor", DATABASE_URL=f"sqlite:///{hub_cli.home}/hub.db", **_free_ports())
 
     assert done.status == 0, done.out
     found = [line.split()[1] for line in done.out.splitlines() if line[0] in "✓!"]
-    assert found == ["Python", "MLX", "folder", "folder", "database", "backend", "inference", "worker", "MLflow"]
+    own = ["Python", "MLX", "folder", "folder", "database", "permissions", "hub", "port", "port", "port", "prompt"]
+    assert found == [*own, "backend", "inference", "versions", "worker", "MLflow"]
     assert worker.machine_id in done.out
 
 
 def test_doctor_says_what_to_do_about_what_is_missing(lonely_cli: CommandLine) -> None:
-    done = lonely_cli.run("doctor", "--json", DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/none")
+    url = "postgresql://nobody:secret@127.0.0.1:1/none"
+    done = lonely_cli.run("doctor", "--json", DATABASE_URL=url, **_free_ports())
 
     assert done.status == 1
     assert "secret" not in done.out

@@ -11,7 +11,8 @@ from compose_env import missing_lines
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 LINUX = ROOT / "docker/linux.yml"
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])((?:[^{}]|\$\{[^{}]*\})*))?\}")
+_NESTED = r"\$\{(?:[^{}]|\$\{[^{}]*\})*\}"
+_VARIABLE = re.compile(rf"\$\{{(\w+)(?:(:[-?])((?:[^{{}}]|{_NESTED})*))?\}}")
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from compose_env import write_env
 from deploy.compose_file import COMPOSE, LINUX, ROOT, filled, read_compose, variables_in, variables_of, written
 from jsonschema.validators import validator_for
@@ -116,6 +117,39 @@ def test_variables_are_those_that_the_example_and_the_settings_know(
 
 def written_password(compose: dict[str, Any]) -> str:
     return compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+
+
+def test_services_in_containers_ask_for_a_key_that_health_checks_and_prometheus_show(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    asked = {
+        "inference": services["inference"]["environment"]["MLX_API_KEY"],
+        "backend": services["backend"]["environment"]["MLX_HUB_API_KEY"],
+        "worker": services["worker"]["environment"]["MLX_HUB_API_KEY"],
+    }
+    configs = {entry["target"]: compose["configs"][entry["source"]]["content"] for entry in services["prometheus"]["configs"]}
+    jobs = yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    shown = {
+        job["job_name"]: configs[job["authorization"]["credentials_file"]] for job in jobs if job["job_name"] != "prometheus"
+    }
+
+    assert shown == asked
+    assert all(len(key) >= 32 for key in asked.values())
+    assert services["backend"]["environment"]["MLX_API_KEY"] == asked["inference"]
+    assert "MLX_HUB_API_KEY" in services["worker"]["healthcheck"]["test"][-1]
+
+
+def test_keys_of_ones_own_take_the_place_of_the_written_one() -> None:
+    one = read_compose(variables=written() | {"MLX_API_KEY": "of-both"})
+    assert {name: config["content"] for name, config in one["configs"].items()} == dict.fromkeys(one["configs"], "of-both")
+    own = {"MLX_API_KEY": "of-the-inference-server", "MLX_HUB_API_KEY": "of-the-backend"}
+    compose = read_compose(variables=written() | own)
+
+    assert compose["services"]["inference"]["environment"]["MLX_API_KEY"] == "of-the-inference-server"
+    assert compose["services"]["worker"]["environment"]["MLX_HUB_API_KEY"] == "of-the-backend"
+    assert {name: config["content"] for name, config in compose["configs"].items()} == {
+        "api_key": "of-the-inference-server",
+        "hub_api_key": "of-the-backend",
+    }
 
 
 def test_what_is_mounted_and_built_is_in_the_repository(compose: dict[str, Any]) -> None:

@@ -46,3 +46,34 @@ def test_a_worker_whose_port_is_taken_works_without(tmp_path_factory: pytest.Tem
     ):
         assert "metrics_not_served" in worker.log()
         assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"authorization": "Bearer another"}, 401),
+        ({"authorization": "Basic the-key"}, 401),
+        ({"authorization": "Bearer the-key"}, 200),
+        ({"x-api-key": "the-key"}, 200),
+    ],
+)
+def test_with_a_key_it_answers_only_to_those_who_show_it(headers: dict[str, str], status: int) -> None:
+    with serving_metrics("127.0.0.1", 0, lambda: b"figures 1\n", hosts=LOCAL_HOSTS, key="the-key") as url:
+        answer = httpx.get(url, headers=headers)
+
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers, "figures" in answer.text) == (status == 401, status == 200)
+
+
+def test_a_worker_shows_other_machines_nothing_without_the_operators_key(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("worker")
+    key, hosts = "the operator's own key", {"MLX_HUB_WORKER_METRICS_HOST": "0.0.0.0", "MLX_HUB_WORKER_METRICS_PORT": "0"}
+    with run_worker(home, f"sqlite:///{home}/hub.db", **hosts) as worker:
+        assert "set MLX_HUB_API_KEY" in worker.log()
+        assert worker.stop() == 0
+    with run_worker(home, f"sqlite:///{home}/hub.db", **hosts, MLX_HUB_API_KEY=key) as worker:
+        url = worker.metrics_url.replace("0.0.0.0", "127.0.0.1")
+        answers = [httpx.get(url, headers=headers).status_code for headers in ({}, {"x-api-key": key})]
+
+    assert answers == [401, 200]

@@ -51,11 +51,17 @@ class BodyGuard:
         except ClientGoneError:
             return
         except HubError as error:
-            is_unread = isinstance(error, TooLargeError)
-            sender = _discarding(receive, send, seconds=_DISCARD_SECONDS) if is_unread else send
-            await problem_response(error, scope)(scope, receive, sender)
+            if isinstance(error, TooLargeError):
+                await refuse(error, scope, receive, send)
+            else:
+                await problem_response(error, scope)(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
+
+
+async def refuse(error: HubError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Tells `error` to a request whose body is not read, or not whole; for a second the rest is read and thrown away."""
+    await problem_response(error, scope)(scope, receive, _discarding(receive, send, seconds=_DISCARD_SECONDS))
 
 
 class _CappedReceive:

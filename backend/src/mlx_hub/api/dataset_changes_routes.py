@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Request
 
+from mlx_hub.api.access import READ, WRITE
 from mlx_hub.api.dataset_changes_schemas import (
     ConvertedPublic,
     DatasetConvert,
@@ -27,7 +28,9 @@ from mlx_hub.services import dataset_conversions, dataset_dependents, dataset_ed
 router = APIRouter(prefix="/datasets", tags=["Datasets"])
 
 
-@router.post("/{dataset_id}/edits", status_code=201, summary="Change rows", responses=documented_errors(404, 409, 507))
+@router.post(
+    "/{dataset_id}/edits", status_code=201, summary="Change rows", responses=documented_errors(404, 409, 507), openapi_extra=WRITE
+)
 async def edit_dataset(
     dataset_id: UUID, body: DatasetEdits, request: Request, context: ContextDep, keyed: KeyedRequestDep
 ) -> DatasetPublic:
@@ -39,14 +42,14 @@ async def edit_dataset(
     return await unless_client_leaves(request, work(context, dataset_id, body.row_edits(), name=body.name, request=keyed))
 
 
-@router.get("/{dataset_id}/dependents", summary="What depends on a dataset", responses=documented_errors(404))
+@router.get("/{dataset_id}/dependents", summary="What depends on a dataset", responses=documented_errors(404), openapi_extra=READ)
 async def get_dataset_dependents(dataset_id: UUID, session: SessionDep) -> DatasetDependentsPublic:
     """What deleting it would mean: bytes, jobs and versions that were trained on it, and what needs it now."""
     found = await dataset_dependents.find_dependents(session, await datasets.get_row(session, dataset_id))
     return DatasetDependentsPublic(**asdict(found), can_delete=not found.blockers)
 
 
-@router.get("/{dataset_id}/duplicates", summary="Rows that say the same", responses=documented_errors(404))
+@router.get("/{dataset_id}/duplicates", summary="Rows that say the same", responses=documented_errors(404), openapi_extra=READ)
 async def list_duplicates(
     dataset_id: UUID, request: Request, context: ContextDep, page: PageDep, match: Match = "exact"
 ) -> DuplicatesPublic:
@@ -67,7 +70,11 @@ async def list_duplicates(
 
 
 @router.post(
-    "/{dataset_id}/deduplicate", status_code=201, summary="Leave out repeated rows", responses=documented_errors(404, 409, 507)
+    "/{dataset_id}/deduplicate",
+    status_code=201,
+    summary="Leave out repeated rows",
+    responses=documented_errors(404, 409, 507),
+    openapi_extra=WRITE,
 )
 async def deduplicate_dataset(
     dataset_id: UUID, body: DatasetDeduplicate, request: Request, context: ContextDep, keyed: KeyedRequestDep
@@ -77,7 +84,13 @@ async def deduplicate_dataset(
     return await unless_client_leaves(request, work)
 
 
-@router.post("/{dataset_id}/convert", status_code=201, summary="Another format", responses=documented_errors(404, 409, 507))
+@router.post(
+    "/{dataset_id}/convert",
+    status_code=201,
+    summary="Another format",
+    responses=documented_errors(404, 409, 507),
+    openapi_extra=WRITE,
+)
 async def convert_dataset(
     dataset_id: UUID, body: DatasetConvert, request: Request, context: ContextDep, keyed: KeyedRequestDep
 ) -> ConvertedPublic:
@@ -88,7 +101,7 @@ async def convert_dataset(
     return ConvertedPublic.from_converted(await unless_client_leaves(request, work))
 
 
-@router.get("/{dataset_id}/lengths", summary="Lengths without a model", responses=documented_errors(404))
+@router.get("/{dataset_id}/lengths", summary="Lengths without a model", responses=documented_errors(404), openapi_extra=READ)
 async def get_lengths(dataset_id: UUID, request: Request, context: ContextDep) -> DatasetLengthsPublic:
     """Characters and messages of the rows, with histograms. Tokens depend on a model: `POST /datasets/{id}/statistics`."""
     row = await datasets.read_row(context, dataset_id)

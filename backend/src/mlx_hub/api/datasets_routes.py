@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from mlx_hub.api.access import COMPUTE, READ, WRITE
 from mlx_hub.api.datasets_schemas import (
     UPLOAD_BODY,
     DatasetPreviewRequest,
@@ -55,7 +56,7 @@ ContextDep = Annotated[DatasetContext, Depends(get_context)]
     status_code=201,
     summary="Upload a dataset",
     responses=documented_errors(409, 507),
-    openapi_extra=UPLOAD_BODY,
+    openapi_extra=WRITE | UPLOAD_BODY,
 )
 async def create_dataset(
     request: Request, services: ServicesDep, context: ContextDep, idempotency_key: IdempotencyKeyHeader = None
@@ -117,7 +118,7 @@ def _create_body(form: Form) -> DatasetCreate:
         raise InvalidInputError(f"{field}: {found['msg']}.", field=field) from None
 
 
-@router.get("", summary="List datasets", responses=documented_errors())
+@router.get("", summary="List datasets", responses=documented_errors(), openapi_extra=READ)
 async def list_datasets(
     session: SessionDep,
     page: PageDep,
@@ -127,13 +128,15 @@ async def list_datasets(
     return await datasets.list_datasets(session, page, query=query)
 
 
-@router.get("/{dataset_id}", summary="One dataset", responses=documented_errors(404))
+@router.get("/{dataset_id}", summary="One dataset", responses=documented_errors(404), openapi_extra=READ)
 async def get_dataset(dataset_id: UUID, session: SessionDep) -> DatasetPublic:
     """With what was found when it was uploaded."""
     return DatasetPublic.from_row(await datasets.get_row(session, dataset_id))
 
 
-@router.delete("/{dataset_id}", status_code=204, summary="Delete a dataset", responses=documented_errors(404, 409))
+@router.delete(
+    "/{dataset_id}", status_code=204, summary="Delete a dataset", responses=documented_errors(404, 409), openapi_extra=WRITE
+)
 async def delete_dataset(dataset_id: UUID, context: ContextDep) -> None:
     """With its files. 409 while queued or running jobs need it; the message names them."""
     await datasets.delete_dataset(context, dataset_id)
@@ -144,6 +147,7 @@ async def delete_dataset(dataset_id: UUID, context: ContextDep) -> None:
     summary="Download a dataset",
     responses={**documented_errors(404), 200: {"content": {"application/jsonl": {}}, "description": "The stored file."}},
     response_class=FileResponse,
+    openapi_extra=READ,
 )
 async def get_content(dataset_id: UUID, context: ContextDep) -> FileResponse:
     """The stored JSONL file."""
@@ -153,7 +157,9 @@ async def get_content(dataset_id: UUID, context: ContextDep) -> FileResponse:
     return FileResponse(row.path, media_type="application/jsonl", filename=f"{row.name.replace('/', '_')}.jsonl")
 
 
-@router.post("/{dataset_id}/verify", summary="Compare the file with its checksum", responses=documented_errors(404))
+@router.post(
+    "/{dataset_id}/verify", summary="Compare the file with its checksum", responses=documented_errors(404), openapi_extra=COMPUTE
+)
 async def verify_dataset(dataset_id: UUID, request: Request, context: ContextDep) -> VerificationPublic:
     """Reads the whole file. A file that is gone is said to be missing."""
     found = await unless_client_leaves(request, datasets.verify_dataset(context, dataset_id))
@@ -166,7 +172,7 @@ async def verify_dataset(dataset_id: UUID, request: Request, context: ContextDep
     )
 
 
-@router.get("/{dataset_id}/rows", summary="Rows as they stand", responses=documented_errors(404))
+@router.get("/{dataset_id}/rows", summary="Rows as they stand", responses=documented_errors(404), openapi_extra=READ)
 async def list_rows(dataset_id: UUID, context: ContextDep, page: PageDep) -> Page[RowPublic]:
     """In the order of the file, each with its line and what is wrong with it."""
     found = await dataset_views.list_rows(context, dataset_id, page)
@@ -174,7 +180,9 @@ async def list_rows(dataset_id: UUID, context: ContextDep, page: PageDep) -> Pag
     return Page(items=items, total=found.total, page=found.page, page_size=found.page_size)
 
 
-@router.get("/{dataset_id}/problems", summary="What is wrong with which lines", responses=documented_errors(404))
+@router.get(
+    "/{dataset_id}/problems", summary="What is wrong with which lines", responses=documented_errors(404), openapi_extra=READ
+)
 async def list_problems(dataset_id: UUID, context: ContextDep, page: PageDep) -> Page[ProblemPublic]:
     """The first 1000, in the order of lines; the dataset's report counts all."""
     found = await dataset_views.list_problems(context, dataset_id, page)
@@ -182,14 +190,16 @@ async def list_problems(dataset_id: UUID, context: ContextDep, page: PageDep) ->
     return Page(items=items, total=found.total, page=found.page, page_size=found.page_size)
 
 
-@router.post("/{dataset_id}/validate", summary="Check against a model", responses=documented_errors(404, 409))
+@router.post(
+    "/{dataset_id}/validate", summary="Check against a model", responses=documented_errors(404, 409), openapi_extra=COMPUTE
+)
 async def validate_dataset(dataset_id: UUID, body: DatasetView, request: Request, context: ContextDep) -> ValidationPublic:
     """Rows that the model's template cannot format, rows without an answer to learn, rows that are cut, foreign tokens."""
     work = dataset_views.inspect(context, dataset_id, body.settings())
     return ValidationPublic.from_inspection(await unless_client_leaves(request, work))
 
 
-@router.post("/{dataset_id}/statistics", summary="Token lengths", responses=documented_errors(404, 409))
+@router.post("/{dataset_id}/statistics", summary="Token lengths", responses=documented_errors(404, 409), openapi_extra=COMPUTE)
 async def get_statistics(
     dataset_id: UUID, body: DatasetStatisticsRequest, request: Request, context: ContextDep
 ) -> StatisticsPublic:
@@ -201,7 +211,12 @@ async def get_statistics(
     return StatisticsPublic.from_inspection(await unless_client_leaves(request, work))
 
 
-@router.post("/{dataset_id}/preview", summary="Rows as the model will see them", responses=documented_errors(404, 409))
+@router.post(
+    "/{dataset_id}/preview",
+    summary="Rows as the model will see them",
+    responses=documented_errors(404, 409),
+    openapi_extra=COMPUTE,
+)
 async def preview_dataset(dataset_id: UUID, body: DatasetPreviewRequest, request: Request, context: ContextDep) -> PreviewPublic:
     """Template applied, tokens with their texts, which of them are learned, and what is cut off."""
     found = await unless_client_leaves(
@@ -211,7 +226,13 @@ async def preview_dataset(dataset_id: UUID, body: DatasetPreviewRequest, request
     return PreviewPublic(num_rows=found.num_rows, rows=[RowPreviewPublic.from_preview(row) for row in found.rows])
 
 
-@router.post("/{dataset_id}/split", status_code=201, summary="Split a dataset in two", responses=documented_errors(404, 409, 507))
+@router.post(
+    "/{dataset_id}/split",
+    status_code=201,
+    summary="Split a dataset in two",
+    responses=documented_errors(404, 409, 507),
+    openapi_extra=WRITE,
+)
 async def split_dataset(
     dataset_id: UUID, body: DatasetSplitCreate, request: Request, context: ContextDep, keyed: KeyedRequestDep
 ) -> DatasetSplit:

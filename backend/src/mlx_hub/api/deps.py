@@ -15,9 +15,11 @@ from mlx_hub.models.base import PageRequest
 from mlx_hub.observability.metrics import Metrics
 from mlx_hub.services.core_process import CoreProcesses
 from mlx_hub.services.event_stream import EventFeed
+from mlx_hub.services.health_checks import HealthChecks
 from mlx_hub.services.hub_client import HubClient
 from mlx_hub.services.idempotency import KeyedRequest
 from mlx_hub.services.inference import InferenceClient
+from mlx_hub.services.key_ring import KeyRing
 from mlx_hub.services.lifecycle import Lifecycle
 from mlx_hub.services.promotions import Promotions
 from mlx_hub.services.storage_usage import StorageUsage
@@ -44,6 +46,8 @@ class Services:
     inference: InferenceClient
     system: SystemMetrics
     storage: StorageUsage
+    health: HealthChecks
+    keys: KeyRing
 
 
 class LifespanState(TypedDict):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from mlx_hub.api.access import SEARCH
 from mlx_hub.api.deps import ServicesDep
 from mlx_hub.api.discover_schemas import HubModelDetails, HubModelPublic, HubPage, ModelCardPublic
 from mlx_hub.api.problems import documented_errors
@@ -24,7 +25,7 @@ PageSize = Annotated[int, Query(ge=1, le=100)]
 RepoPart = Annotated[str, Path(max_length=96)]
 
 
-@router.get("/search", summary="Search the hub", responses=documented_errors(502))
+@router.get("/search", summary="Search the hub", responses=documented_errors(502), openapi_extra=SEARCH)
 async def search_models(
     services: ServicesDep,
     query: Annotated[Prose, Query(max_length=200, description="Text in the model's name; empty finds all.")] = "",
@@ -49,7 +50,7 @@ async def search_models(
     return HubPage(items=items, total=total, page=page, page_size=page_size, has_more=found.has_more)
 
 
-@router.get("/popular", summary="Popular MLX models", responses=documented_errors(502))
+@router.get("/popular", summary="Popular MLX models", responses=documented_errors(502), openapi_extra=SEARCH)
 async def list_popular(
     services: ServicesDep, page: PageNumber = 1, page_size: PageSize = 20, sort: Sort = Sort.DOWNLOADS
 ) -> HubPage:
@@ -57,13 +58,15 @@ async def list_popular(
     return await search_models(services, page=page, page_size=page_size, sort=sort)
 
 
-@router.get("/models/{owner}/{name}", summary="One model on the hub", responses=documented_errors(404, 502))
+@router.get("/models/{owner}/{name}", summary="One model on the hub", responses=documented_errors(404, 502), openapi_extra=SEARCH)
 async def get_hub_model(owner: RepoPart, name: RepoPart, services: ServicesDep) -> HubModelDetails:
     """With files, sizes, quantisation, the memory that serving it takes, and whether it fits this machine."""
     return HubModelDetails.from_details(await discovery.read_details(services.hub, f"{owner}/{name}"))
 
 
-@router.get("/models/{owner}/{name}/card", summary="A model's card", responses=documented_errors(403, 404, 502))
+@router.get(
+    "/models/{owner}/{name}/card", summary="A model's card", responses=documented_errors(403, 404, 502), openapi_extra=SEARCH
+)
 async def get_model_card(owner: RepoPart, name: RepoPart, services: ServicesDep) -> ModelCardPublic:
     """Its README as Markdown, without the metadata at its head. It is of others' making: clean it before it is shown."""
     return ModelCardPublic(**asdict(await read_card(services.hub, f"{owner}/{name}")))

@@ -8,6 +8,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from mlx_hub.api.access import PUBLIC
+
 _ASSETS = "/docs/assets"
 _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:; "
@@ -18,7 +20,7 @@ _POLICY = (
 def add_docs(app: FastAPI) -> None:
     """The page and its files; neither is part of the API's own document."""
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False, openapi_extra=PUBLIC)
     async def get_docs() -> HTMLResponse:
         page = get_swagger_ui_html(
             openapi_url="/openapi.json",

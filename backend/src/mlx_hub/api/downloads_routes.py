@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from mlx_hub.api.access import DOWNLOAD, READ, WRITE
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, ServicesDep, SessionDep
 from mlx_hub.api.downloads_schemas import CacheUsagePublic, DownloadCreate
 from mlx_hub.api.problems import documented_errors
@@ -19,7 +20,9 @@ from mlx_hub.services.idempotency import answer_once
 router = APIRouter(tags=["Downloads"])
 
 
-@router.post("/models/download", status_code=202, summary="Download a model", responses=documented_errors())
+@router.post(
+    "/models/download", status_code=202, summary="Download a model", responses=documented_errors(), openapi_extra=DOWNLOAD
+)
 async def download_model(
     body: DownloadCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
 ) -> DownloadPublic:
@@ -32,7 +35,13 @@ async def download_model(
     return await answer_once(session, request, DownloadPublic, work)
 
 
-@router.post("/discover/download", status_code=202, summary="Download and register a model", responses=documented_errors())
+@router.post(
+    "/discover/download",
+    status_code=202,
+    summary="Download and register a model",
+    responses=documented_errors(),
+    openapi_extra=DOWNLOAD,
+)
 async def download_and_register(
     body: DownloadCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
 ) -> DownloadPublic:
@@ -47,7 +56,7 @@ async def download_and_register(
     return await answer_once(session, request, DownloadPublic, work)
 
 
-@router.get("/downloads", summary="List downloads", responses=documented_errors())
+@router.get("/downloads", summary="List downloads", responses=documented_errors(), openapi_extra=READ)
 async def list_downloads(
     session: SessionDep,
     page: PageDep,
@@ -60,7 +69,7 @@ async def list_downloads(
     )
 
 
-@router.get("/downloads/usage", summary="What the model cache takes", responses=documented_errors())
+@router.get("/downloads/usage", summary="What the model cache takes", responses=documented_errors(), openapi_extra=READ)
 async def get_usage(session: SessionDep, services: ServicesDep) -> CacheUsagePublic:
     """Against the quota of `MODEL_CACHE_MAX_SIZE` and the free space of the disk."""
     settings = services.settings
@@ -69,39 +78,49 @@ async def get_usage(session: SessionDep, services: ServicesDep) -> CacheUsagePub
     return CacheUsagePublic(**asdict(usage))
 
 
-@router.get("/downloads/{download_id}", summary="One download", responses=documented_errors(404))
+@router.get("/downloads/{download_id}", summary="One download", responses=documented_errors(404), openapi_extra=READ)
 async def get_download(download_id: UUID, session: SessionDep) -> DownloadPublic:
     """With progress, rate and the time that remains."""
     return DownloadPublic.from_row(await downloads.read_download(session, download_id))
 
 
-@router.post("/downloads/{download_id}/pause", summary="Pause a download", responses=documented_errors(404, 409))
+@router.post(
+    "/downloads/{download_id}/pause", summary="Pause a download", responses=documented_errors(404, 409), openapi_extra=WRITE
+)
 async def pause_download(download_id: UUID, session: SessionDep) -> DownloadPublic:
     """What it has fetched stays."""
     return DownloadPublic.from_row(await downloads.pause_download(session, download_id))
 
 
-@router.post("/downloads/{download_id}/resume", summary="Resume a download", responses=documented_errors(404, 409))
+@router.post(
+    "/downloads/{download_id}/resume", summary="Resume a download", responses=documented_errors(404, 409), openapi_extra=WRITE
+)
 async def resume_download(download_id: UUID, session: SessionDep) -> DownloadPublic:
     """One that was paused or has failed continues where it stopped."""
     return DownloadPublic.from_row(await downloads.resume_download(session, download_id))
 
 
-@router.post("/downloads/{download_id}/cancel", summary="Cancel a download", responses=documented_errors(404, 409))
+@router.post(
+    "/downloads/{download_id}/cancel", summary="Cancel a download", responses=documented_errors(404, 409), openapi_extra=WRITE
+)
 async def cancel_download(download_id: UUID, services: ServicesDep) -> DownloadPublic:
     """What it has fetched goes. 409 for one that is ready: delete the model instead."""
     folder = CacheFolder(services.settings.model_cache_dir)
     return DownloadPublic.from_row(await downloads.cancel_download(services.sessions, folder, download_id))
 
 
-@router.put("/downloads/{download_id}/pin", summary="Keep a model in the cache", responses=documented_errors(404))
+@router.put(
+    "/downloads/{download_id}/pin", summary="Keep a model in the cache", responses=documented_errors(404), openapi_extra=WRITE
+)
 async def pin_download(download_id: UUID, session: SessionDep) -> DownloadPublic:
     """It is never evicted to make room for another."""
     await model_cache.pin(session, download_id)
     return DownloadPublic.from_row(await downloads.read_download(session, download_id))
 
 
-@router.delete("/downloads/{download_id}/pin", summary="Let a model be evicted again", responses=documented_errors(404))
+@router.delete(
+    "/downloads/{download_id}/pin", summary="Let a model be evicted again", responses=documented_errors(404), openapi_extra=WRITE
+)
 async def unpin_download(download_id: UUID, session: SessionDep) -> DownloadPublic:
     """When room is needed and it is the least recently used."""
     await model_cache.unpin(session, download_id)

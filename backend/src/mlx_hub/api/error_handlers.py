@@ -20,7 +20,10 @@ from mlx_hub.errors import (
     InvalidInputError,
     MethodNotAllowedError,
     NotFoundError,
+    RateLimitedError,
+    ScopeError,
     TooLargeError,
+    UnauthorizedError,
     UnavailableError,
 )
 
@@ -36,6 +39,12 @@ class ClientGoneError(Exception):
 def problem_response(error: HubError, scope: Scope, errors: list[FieldProblem] | None = None) -> Response:
     """The response that tells `error` to the request of `scope`."""
     headers = {} if error.retry_after_seconds is None else {"retry-after": str(error.retry_after_seconds)}
+    if isinstance(error, RateLimitedError):
+        headers |= error.headers
+    if isinstance(error, UnauthorizedError):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, ScopeError):
+        headers["www-authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     body = problem(error, scope.get("state", {}).get("request_id"), errors)
     return Response(body.model_dump_json(), error.status, headers, CONTENT_TYPE)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from mlx_hub.api.access import READ
 from mlx_hub.api.deps import ServicesDep
 from mlx_hub.api.events_schemas import EventData, PositionData
 from mlx_hub.api.problems import documented_errors
@@ -45,6 +46,7 @@ async def _subscribe(
     summary="Stream of events",
     response_class=EventSourceResponse,
     responses={**documented_errors(), 200: {"model": EventData | PositionData}},
+    openapi_extra=READ,
 )
 async def stream_events(
     stream: Annotated[AsyncIterator[StreamedEvent], Depends(_subscribe)], services: ServicesDep

@@ -1,17 +1,15 @@
-"""Pure ASGI middleware: request ids and metrics, Host and Origin, drain."""
+"""Pure ASGI middleware: request ids and metrics, security headers, drain."""
 
 import re
 import time
 import uuid
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_hub.api.error_handlers import problem_response
-from mlx_hub.config import LOCAL_HOSTS
-from mlx_hub.errors import ForbiddenError, HubError, ShuttingDownError
+from mlx_hub.errors import HubError, ShuttingDownError
 from mlx_hub.observability.metrics import Metrics
 from mlx_hub.services.lifecycle import Lifecycle
 
@@ -19,12 +17,14 @@ log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"})
-_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
 _SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
@@ -71,7 +71,9 @@ class RequestContext:
     def _route_name(self, scope: Scope) -> str:
         """The path with its parameters' names. FastAPI 0.165 leaves what a router was included under out of a route's path."""
         if "route" not in scope:
-            return "unmatched"
+            # Refused before it got there.
+            found = scope["state"].get("found_route")
+            return found.template if found else "unmatched"
         prefix = self._api_prefix if scope["path"].startswith(self._api_prefix) else ""
         return prefix + getattr(scope["route"], "path", "")
 
@@ -92,48 +94,6 @@ class _TaggedSend:
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
-
-
-class HostGuard:
-    """Keeps pages of other sites from driving a server that has no password.
-
-    Refuses a Host that does not name this machine (DNS rebinding), a foreign Origin on every method, and
-    requests that a browser marks as cross-site; a plain link to a page of ours stays possible.
-    """
-
-    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], cors_origins: tuple[str, ...]) -> None:
-        self._app = app
-        self._hosts = LOCAL_HOSTS | frozenset(hosts)
-        self._origins = frozenset(cors_origins)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (error := self._refusal(scope["method"], Headers(scope=scope))):
-            await problem_response(error, scope)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _refusal(self, method: str, headers: Headers) -> ForbiddenError | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_own(f"http://{hosts[0]}"):
-            return ForbiddenError("The Host header does not name this machine; MLX_HUB_ALLOWED_HOSTS lists further names.")
-        origins = headers.getlist("origin")
-        if any(origin not in self._origins and not self._is_own(origin) for origin in origins):
-            return ForbiddenError("This Origin may not call the server; MLX_HUB_CORS_ORIGINS lists those that may.")
-        is_cross_site = headers.get("sec-fetch-site") == "cross-site" and not origins
-        is_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-        if is_cross_site and not is_link:
-            return ForbiddenError("Other sites may not call the server.")
-        return None
-
-    def _is_own(self, url: str) -> bool:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return False
-        is_bare = parts.scheme in {"http", "https"} and url == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-        has_port = port is not None or not parts.netloc.endswith(":")
-        return is_bare and has_port and (parts.hostname or "") in self._hosts
 
 
 class RefuseWhileDraining:

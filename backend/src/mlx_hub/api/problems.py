@@ -30,7 +30,7 @@ class Problem(BaseModel):
 
 
 _DESCRIPTIONS = {
-    403: "Foreign Host or Origin header.",
+    403: "Foreign Host or Origin header, or a key without the scope that `x-scope` names.",
     404: "No such thing.",
     405: "This method is not possible here.",
     409: "The present state does not allow this; `code` and `detail` say why.",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from mlx_hub.api.access import READ, READ_AS_ADMIN
 from mlx_hub.api.deps import ServicesDep, SessionDep
 from mlx_hub.api.downloads_schemas import CacheUsagePublic
 from mlx_hub.api.health_routes import VERSION
@@ -37,7 +38,7 @@ router = APIRouter(prefix="/system", tags=["System"])
 _CPU_SPAN_SECONDS = 0.1
 
 
-@router.get("", summary="State of the platform", responses=documented_errors())
+@router.get("", summary="State of the platform", responses=documented_errors(), openapi_extra=READ)
 async def get_system(services: ServicesDep, session: SessionDep) -> SystemPublic:
     """Workers and when they were last seen, this machine, the model cache, MLflow and the inference server."""
     settings = services.settings
@@ -58,7 +59,7 @@ async def get_system(services: ServicesDep, session: SessionDep) -> SystemPublic
     )
 
 
-@router.get("/metrics", summary="Fifteen minutes of figures", responses=documented_errors())
+@router.get("/metrics", summary="Fifteen minutes of figures", responses=documented_errors(), openapi_extra=READ)
 async def get_system_metrics(
     services: ServicesDep,
     since: Annotated[
@@ -72,14 +73,14 @@ async def get_system_metrics(
     return system_metrics_public(services.system.history(since))
 
 
-@router.get("/storage", summary="What lies on the disk", responses=documented_errors())
+@router.get("/storage", summary="What lies on the disk", responses=documented_errors(), openapi_extra=READ)
 async def get_storage(services: ServicesDep) -> StoragePublic:
     """Bytes and files of each folder. Files are counted in the background of the request, at most every half minute."""
     found = await services.storage.read()
     return StoragePublic(**asdict(found))
 
 
-@router.get("/settings", summary="Settings in force", responses=documented_errors())
+@router.get("/settings", summary="Settings in force", responses=documented_errors(), openapi_extra=READ_AS_ADMIN)
 async def get_settings(services: ServicesDep) -> SettingsPublic:
     """What this service runs with, by environment variable. They are read at the start: a change needs a restart."""
     return SettingsPublic(settings=[SettingPublic(**asdict(fact)) for fact in describe_settings(services.settings)])

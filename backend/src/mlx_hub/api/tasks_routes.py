@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
+from mlx_hub.api.access import READ, WRITE, WRITE_AS_ADMIN
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, Services, ServicesDep, SessionDep
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.api.tasks_schemas import ExportCreate, ImportCreate, QuantiseCreate
@@ -28,7 +29,13 @@ def _place(services: Services) -> tasks.Place:
     return tasks.Place(services.store_id, CacheFolder(services.settings.model_cache_dir))
 
 
-@router.post("/models/{model_id}/export", status_code=202, summary="Export a version", responses=documented_errors(404, 409))
+@router.post(
+    "/models/{model_id}/export",
+    status_code=202,
+    summary="Export a version",
+    responses=documented_errors(404, 409),
+    openapi_extra=WRITE,
+)
 async def export_model(
     model_id: UUID, body: ExportCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
 ) -> TaskPublic:
@@ -41,7 +48,13 @@ async def export_model(
     return await answer_once(session, request, TaskPublic, work)
 
 
-@router.post("/models/{model_id}/quantise", status_code=202, summary="Quantise a model", responses=documented_errors(404, 409))
+@router.post(
+    "/models/{model_id}/quantise",
+    status_code=202,
+    summary="Quantise a model",
+    responses=documented_errors(404, 409),
+    openapi_extra=WRITE,
+)
 async def quantise_model(
     model_id: UUID, body: QuantiseCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
 ) -> TaskPublic:
@@ -58,7 +71,13 @@ async def _read_folder(body: ImportCreate) -> ModelFolder:
     return await asyncio.to_thread(read_model_folder, body.path)
 
 
-@router.post("/models/import", status_code=202, summary="Import a folder of this machine", responses=documented_errors(409))
+@router.post(
+    "/models/import",
+    status_code=202,
+    summary="Import a folder of this machine",
+    responses=documented_errors(409),
+    openapi_extra=WRITE_AS_ADMIN,
+)
 async def import_model(
     body: ImportCreate,
     # Before the transaction: it may lie on a disk that takes its time.
@@ -78,7 +97,7 @@ async def import_model(
     return await answer_once(session, request, TaskPublic, work)
 
 
-@router.get("/tasks", summary="List tasks", responses=documented_errors())
+@router.get("/tasks", summary="List tasks", responses=documented_errors(), openapi_extra=READ)
 async def list_tasks(
     session: SessionDep,
     page: PageDep,
@@ -93,13 +112,13 @@ async def list_tasks(
     return Page(items=items, total=found.total, page=found.page, page_size=found.page_size)
 
 
-@router.get("/tasks/{task_id}", summary="One task", responses=documented_errors(404))
+@router.get("/tasks/{task_id}", summary="One task", responses=documented_errors(404), openapi_extra=READ)
 async def get_task(task_id: UUID, session: SessionDep) -> TaskPublic:
     """With its progress, and its result or what went wrong."""
     return TaskPublic.from_row(await tasks.read_task(session, task_id))
 
 
-@router.post("/tasks/{task_id}/cancel", summary="Cancel a task", responses=documented_errors(404, 409))
+@router.post("/tasks/{task_id}/cancel", summary="Cancel a task", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def cancel_task(task_id: UUID, session: SessionDep) -> TaskPublic:
     """A queued one ends at once, a running one soon. 409 for one that has ended."""
     return TaskPublic.from_row(await tasks.cancel_task(session, task_id))
@@ -110,6 +129,7 @@ async def cancel_task(task_id: UUID, session: SessionDep) -> TaskPublic:
     summary="Download an export",
     response_class=StreamingResponse,
     responses={**documented_errors(404, 409), **_TAR},
+    openapi_extra=READ,
 )
 async def get_archive(task_id: UUID, session: SessionDep, services: ServicesDep) -> StreamingResponse:
     """All files of a completed export in one tar file; `manifest.json` in it has their sha256."""

@@ -7,6 +7,7 @@ import msgspec
 import psutil
 from fastapi import APIRouter, Query
 
+from mlx_hub.api.access import COMPUTE, READ, WRITE
 from mlx_hub.api.deps import KeyedRequestDep, PageDep, ServicesDep, SessionDep
 from mlx_hub.api.problems import documented_errors
 from mlx_hub.api.training_schemas import LogPublic, MetricsPublic, PreflightPublic, TrainingCreate, TrainingExtend
@@ -23,7 +24,7 @@ from mlx_hub.services.training_preflight import preflight_job
 router = APIRouter(prefix="/training", tags=["Training"])
 
 
-@router.post("", status_code=201, summary="Train an adapter", responses=documented_errors(404, 409))
+@router.post("", status_code=201, summary="Train an adapter", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def create_job(
     body: TrainingCreate, session: SessionDep, services: ServicesDep, request: KeyedRequestDep
 ) -> TrainingJobDetails:
@@ -36,7 +37,7 @@ async def create_job(
     return await answer_once(session, request, TrainingJobDetails, work)
 
 
-@router.post("/preflight", summary="What a job would do", responses=documented_errors(404, 409))
+@router.post("/preflight", summary="What a job would do", responses=documented_errors(404, 409), openapi_extra=COMPUTE)
 async def preflight(body: TrainingCreate, services: ServicesDep) -> PreflightPublic:
     """Reads the rows as the trainer will: which it cannot use, with their lines, lengths, steps, memory. Stores nothing.
 
@@ -48,7 +49,7 @@ async def preflight(body: TrainingCreate, services: ServicesDep) -> PreflightPub
     return PreflightPublic(report=msgspec.to_builtins(report), base_commit=commit, machine_memory_bytes=memory_bytes)
 
 
-@router.get("", summary="List training jobs", responses=documented_errors())
+@router.get("", summary="List training jobs", responses=documented_errors(), openapi_extra=READ)
 async def list_jobs(
     session: SessionDep,
     page: PageDep,
@@ -60,31 +61,33 @@ async def list_jobs(
     return await training.list_jobs(session, training.JobFilter(status or (), model_id, dataset_id), page)
 
 
-@router.get("/{job_id}", summary="One training job", responses=documented_errors(404))
+@router.get("/{job_id}", summary="One training job", responses=documented_errors(404), openapi_extra=READ)
 async def get_training_job(job_id: UUID, session: SessionDep) -> TrainingJobDetails:
     """With its progress, the report of its checks, and why it failed."""
     return await training.read_job(session, job_id)
 
 
-@router.delete("/{job_id}", status_code=204, summary="Delete a training job", responses=documented_errors(404, 409))
+@router.delete(
+    "/{job_id}", status_code=204, summary="Delete a training job", responses=documented_errors(404, 409), openapi_extra=WRITE
+)
 async def delete_job(job_id: UUID, services: ServicesDep) -> None:
     """With its metrics, log and checkpoints; the versions that it made stay. 409 while it is queued or running."""
     await training.delete_job(services.sessions, services.settings.data_dir, job_id)
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a training job", responses=documented_errors(404, 409))
+@router.post("/{job_id}/cancel", summary="Cancel a training job", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def cancel_job(job_id: UUID, session: SessionDep) -> TrainingJobDetails:
     """A queued one ends at once, a running one soon: it saves what it has, to be resumed. 409 for one that has ended."""
     return await training.cancel_job(session, job_id)
 
 
-@router.post("/{job_id}/resume", summary="Resume a training job", responses=documented_errors(404, 409))
+@router.post("/{job_id}/resume", summary="Resume a training job", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def resume_job(job_id: UUID, session: SessionDep, request: KeyedRequestDep) -> TrainingJobDetails:
     """One that failed or was cancelled goes on from its newest checkpoint, as if nothing had happened."""
     return await answer_once(session, request, TrainingJobDetails, lambda: training.resume_job(session, job_id))
 
 
-@router.post("/{job_id}/extend", summary="Train on", responses=documented_errors(404, 409))
+@router.post("/{job_id}/extend", summary="Train on", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def extend_job(job_id: UUID, body: TrainingExtend, session: SessionDep, request: KeyedRequestDep) -> TrainingJobDetails:
     """A completed one goes on until it has so many steps or epochs in all; the result is another version."""
 
@@ -94,13 +97,13 @@ async def extend_job(job_id: UUID, body: TrainingExtend, session: SessionDep, re
     return await answer_once(session, request, TrainingJobDetails, work)
 
 
-@router.post("/{job_id}/retry", summary="Train again", responses=documented_errors(404, 409))
+@router.post("/{job_id}/retry", summary="Train again", responses=documented_errors(404, 409), openapi_extra=WRITE)
 async def retry_job(job_id: UUID, session: SessionDep, request: KeyedRequestDep) -> TrainingJobDetails:
     """One that has ended begins again at step 0; its metrics and checkpoints go."""
     return await answer_once(session, request, TrainingJobDetails, lambda: training.retry_job(session, job_id))
 
 
-@router.get("/{job_id}/metrics", summary="Curves of a training job", responses=documented_errors(404))
+@router.get("/{job_id}/metrics", summary="Curves of a training job", responses=documented_errors(404), openapi_extra=READ)
 async def get_metrics(
     job_id: UUID,
     session: SessionDep,
@@ -112,7 +115,7 @@ async def get_metrics(
     return MetricsPublic(series=await read_series(session, job_id, names=name or (), max_points=max_points))
 
 
-@router.get("/{job_id}/logs", summary="Log of a training job", responses=documented_errors(404))
+@router.get("/{job_id}/logs", summary="Log of a training job", responses=documented_errors(404), openapi_extra=READ)
 async def get_log(
     job_id: UUID, session: SessionDep, services: ServicesDep, lines: Annotated[int, Query(ge=1, le=2000)] = 200
 ) -> LogPublic:

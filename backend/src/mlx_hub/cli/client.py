@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 
 from mlx_hub.cli.errors import RefusedError, ServiceDownError, UsageError
+from mlx_hub.observability.tracing import propagation_headers
 
 Json = dict[str, Any]
 """A JSON object of an answer, as the service's API document describes it."""
@@ -41,7 +42,11 @@ class ServiceClient:
         headers = {"authorization": f"Bearer {service.api_key}"} if service.api_key else {}
         # A proxy of the environment is not for services of this machine.
         self._http = httpx.Client(
-            base_url=url, headers=headers, timeout=_timeout(read_seconds), trust_env=url.host not in _LOOPBACK
+            base_url=url,
+            headers=headers,
+            timeout=_timeout(read_seconds),
+            trust_env=url.host not in _LOOPBACK,
+            event_hooks={"request": [_propagate]},
         )
 
     def close(self) -> None:
@@ -133,6 +138,10 @@ class _BrokenConnectionError(ServiceDownError):
     """Nobody knows whether the request was done."""
 
 
+def _propagate(request: httpx.Request) -> None:
+    request.headers.update(propagation_headers())
+
+
 def _timeout(read_seconds: float | None) -> httpx.Timeout:
     return httpx.Timeout(read_seconds, connect=_CONNECT_SECONDS)
 
@@ -175,6 +184,8 @@ def _refusal(answer: httpx.Response, service: Service) -> RefusedError | Service
         body = {}
     told = body.get("error") or {}
     message = body.get("detail") or told.get("message") or f"The {service.name} answered with status {answer.status_code}."
+    if answer.status_code == 401:
+        message = f"{message} mlx-hub takes the key from --api-key or MLX_API_KEY."
     if answer.status_code == 503:
         return ServiceDownError(str(message))
     return RefusedError(

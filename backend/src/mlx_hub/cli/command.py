@@ -31,7 +31,18 @@ _ApiKey = Annotated[
         envvar="MLX_API_KEY",
         metavar="KEY",
         show_default=False,
-        help="Key of the inference server, when it asks for one.",
+        help="API key, when the services ask for one.",
+        rich_help_panel=_PANEL,
+    ),
+]
+_HubApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--hub-api-key",
+        envvar="MLX_HUB_API_KEY",
+        metavar="KEY",
+        show_default=False,
+        help="Key for the backend, when it is another one.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -43,9 +54,11 @@ _AsJson = Annotated[
 class Cli:
     """What a command works with: the two services, and where it prints."""
 
-    def __init__(self, *, url: str, inference_url: str, api_key: str | None, is_json: bool) -> None:
+    def __init__(
+        self, *, url: str, inference_url: str, api_key: str | None, hub_api_key: str | None = None, is_json: bool
+    ) -> None:
         self.out = Output(is_json=is_json)
-        self.backend = ServiceClient(backend_service(url))
+        self.backend = ServiceClient(backend_service(url, hub_api_key or api_key))
         self.inference = ServiceClient(inference_service(inference_url, api_key))
 
     def close(self) -> None:
@@ -72,8 +85,8 @@ class Cli:
         typer.confirm(question, abort=True, err=True)
 
 
-def backend_service(url: str) -> Service:
-    return Service("backend", url.rstrip("/"), "--url", BACKEND_VARIABLE, prefix="/api/v1")
+def backend_service(url: str, api_key: str | None = None) -> Service:
+    return Service("backend", url.rstrip("/"), "--url", BACKEND_VARIABLE, prefix="/api/v1", api_key=api_key)
 
 
 def inference_service(url: str, api_key: str | None) -> Service:
@@ -112,10 +125,11 @@ def _with_shared_options(function: Callable[..., None]) -> Callable[..., None]:
         url: _BackendURL = BACKEND_URL,
         inference_url: _InferenceURL = INFERENCE_URL,
         api_key: _ApiKey = None,
+        hub_api_key: _HubApiKey = None,
         as_json: _AsJson = False,
         **values: Any,
     ) -> None:
-        cli = Cli(url=url, inference_url=inference_url, api_key=api_key, is_json=as_json)
+        cli = Cli(url=url, inference_url=inference_url, api_key=api_key, hub_api_key=hub_api_key, is_json=as_json)
         try:
             function(cli, **values)
         finally:

@@ -2,11 +2,14 @@
 
 import json
 import platform
+import shlex
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +18,8 @@ import typer
 from mlx_hub.cli.checkout import checkout_root, platform_environment
 from mlx_hub.cli.client import Json, ServiceClient
 from mlx_hub.cli.command import Cli, command, group
+from mlx_hub.cli.doctor_cache import check_cache
+from mlx_hub.cli.doctor_ports import Listener, look_at, platform_ports
 from mlx_hub.cli.errors import CliError
 from mlx_hub.cli.formats import told_age, told_bytes
 from mlx_hub.cli.progress import waiting
@@ -50,11 +55,12 @@ class Finding:
 def doctor(cli: Cli) -> None:
     """Look at everything the platform needs, and say what to do about what is missing.
 
-    Python, MLX and its device, settings, folders, database, ports, both services, the worker, MLflow. The exit status is 1
-    when something must be mended.
+    Versions, MLX and its device, settings, folders and who can read them, the database and its schema, the hub, the prompt
+    cache's files, ports, both services, the worker, MLflow. It changes nothing. The exit status is 1 when something must be
+    mended.
     """
     with waiting(cli.out, "Looking"):
-        findings = [*_machine(), *_settings(), *_services(cli)]
+        findings = [*_machine(), *_settings(), *_cache(), *_services(cli)]
     if cli.is_json:
         cli.out.data([asdict(finding) for finding in findings])
     else:
@@ -94,10 +100,76 @@ def _settings() -> Iterator[Finding]:
         return
     for folder in answer["folders"]:
         yield _folder(folder)
-    database = answer["database"]
-    told = f"{database['url'] or 'DATABASE_URL'}{': ' + database['problem'] if database['problem'] else ''}"
-    remedy = "Start the database (`docker compose up -d`), or unset DATABASE_URL for a SQLite file."
-    yield Finding("database", "bad" if database["problem"] else "ok", told, remedy if database["problem"] else None)
+    yield _database(answer["database"])
+    yield _readable(answer["readable"])
+    yield _hub(answer["hub"])
+    for listener in look_at(platform_ports(platform_environment(), worker_metrics_port=answer["worker_metrics_port"])):
+        yield _port(listener)
+
+
+def _database(database: Json) -> Finding:
+    name, url = "database", database["url"] or "DATABASE_URL"
+    if database["problem"]:
+        remedy = "Start the database (`docker compose up -d`), or unset DATABASE_URL for a SQLite file."
+        return Finding(name, "bad", f"{url}: {database['problem']}", remedy)
+    if database["damage"]:
+        remedy = "Stop the platform, keep a copy of the file, and `mlx-hub restore` the last backup."
+        return Finding(name, "bad", f"{url} is damaged: {database['damage']}", remedy)
+    if database["schema"] == "newer":
+        return Finding(
+            name, "bad", f"{url} was made by a later release", "Update the checkout, or restore a backup of this release."
+        )
+    told = {"current": "its schema is current", "older": "its schema is older", "none": "it has no tables yet"}[
+        database["schema"]
+    ]
+    is_current = database["schema"] == "current"
+    remedy = None if is_current else "The next start brings it up to date; `make migrate` does so now. Back up first."
+    return Finding(name, "warning" if database["schema"] == "older" else "ok", f"{url}: {told}", remedy)
+
+
+def _readable(paths: list[str]) -> Finding:
+    """Files with passwords, keys and texts that other users of the machine get at."""
+    if not paths:
+        return Finding("permissions", "ok", "other users of this machine read none of its files")
+    return Finding(
+        "permissions", "warning", f"other users can read {', '.join(paths)}", f"chmod go-rwx {' '.join(map(shlex.quote, paths))}"
+    )
+
+
+def _hub(hub: Json) -> Finding:
+    if hub["problem"] is None:
+        return Finding("hub", "ok", f"{hub['url']} answers")
+    remedy = "Search and downloads need it: look at the network or its proxy, or name a mirror in HF_ENDPOINT. The rest works."
+    return Finding("hub", "warning", f"{hub['url']}: {hub['problem']}", remedy)
+
+
+def _port(listener: Listener) -> Finding:
+    name, number = f"port {listener.port.number}", listener.port.number
+    if listener.is_ours is False:
+        remedy = f"Stop it, or give our process another port: {listener.port.variable}."
+        return Finding(name, "bad", f"{listener.port.name}: another program listens on {number}", remedy)
+    return Finding(name, "ok", f"{listener.port.name} {'answers' if listener.is_ours else 'does not run; the port is free'}")
+
+
+def _cache() -> Iterator[Finding]:
+    files = check_cache()
+    if files.problem is not None:
+        yield Finding(
+            "prompt cache", "warning", files.problem, "Run `make setup`; the server checks each file before it uses it."
+        )
+    if files.report is None:
+        return
+    report = files.report
+    told = f"{report['num_checked']} of {report['num_files']} files read in {report['folder']}"
+    if report["bad"]:
+        wrong = ", ".join(f"{name[:12]}… ({reason})" for name, reason in report["bad"].items())
+        remedy = "Nothing: the server puts them aside and computes anew. Many of them: look at the disk and its cables."
+        yield Finding("prompt cache", "warning", f"{told}; damaged: {wrong}", remedy)
+    elif report["num_quarantined"]:
+        remedy = f"They are of no use: delete {report['folder']}/quarantine once you have looked at them."
+        yield Finding("prompt cache", "warning", f"{told}, all sound; {report['num_quarantined']} were put aside before", remedy)
+    else:
+        yield Finding("prompt cache", "ok", f"{told}, all sound")
 
 
 def _folder(folder: Json) -> Finding:
@@ -128,6 +200,7 @@ def _output(command_line: list[str]) -> Json | str:
 def _services(cli: Cli) -> Iterator[Finding]:
     for client in (cli.backend, cli.inference):
         yield _service(client)
+    yield from _versions(cli)
     try:
         system: Json = cli.backend.get("/system")
     except CliError:
@@ -152,6 +225,20 @@ def _service(client: ServiceClient) -> Finding:
     return Finding(
         service.name, state, f"{service.url} is {'ready' if ready['ready'] else 'not ready'}{'; ' + wrong if wrong else ''}"
     )
+
+
+def _versions(cli: Cli) -> Iterator[Finding]:
+    """Of what runs and what is installed: they differ when nobody has restarted it since an update."""
+    own, running = version("mlx-hub"), dict[str, str]()
+    for client in (cli.backend, cli.inference):
+        with suppress(CliError, KeyError):
+            running[client.service.name] = client.probe("/health")["version"]
+    if not running:
+        return
+    told = ", ".join(f"{name} {found}" for name, found in running.items())
+    is_same = set(running.values()) == {own}
+    remedy = None if is_same else "Restart what is older: Ctrl-C in `make start`, then `make start`."
+    yield Finding("versions", "ok" if is_same else "warning", f"mlx-hub {own}, {told}", remedy)
 
 
 def _is_taken(url: str) -> bool:

@@ -11,6 +11,8 @@ import typer
 
 from mlx_hub.cli import (
     adapters,
+    audit,
+    backup,
     bench,
     cache,
     chat,
@@ -19,6 +21,7 @@ from mlx_hub.cli import (
     downloads,
     export,
     jobs,
+    keys,
     models,
     processes,
     search,
@@ -30,6 +33,7 @@ from mlx_hub.cli import (
 from mlx_hub.cli.command import group
 from mlx_hub.cli.errors import EXIT_CODES_HELP, INTERRUPTED, CliError, UsageError
 from mlx_hub.cli.output import tell_error
+from mlx_hub.cli.tracing import traced
 
 _PROGRAM = "mlx-hub"
 
@@ -38,6 +42,7 @@ for _commands, _name, _panel in (
     (processes.app, None, None),
     (status.app, None, None),
     (doctor.app, None, None),
+    (backup.app, None, None),
     (search.app, None, None),
     (models.app, "models", "Models"),
     (downloads.app, "downloads", "Models"),
@@ -51,6 +56,8 @@ for _commands, _name, _panel in (
     (chat.app, None, None),
     (cache.app, "cache", "Serving"),
     (bench.app, None, None),
+    (keys.app, "keys", "Platform"),
+    (audit.app, None, None),
 ):
     app.add_typer(_commands, name=_name, rich_help_panel=_panel)
 
@@ -63,11 +70,13 @@ def _print_version(is_asked: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
+    otlp_endpoint: Annotated[str | None, typer.Option(envvar="OTLP_ENDPOINT", hidden=True)] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    context.with_resource(traced(context.invoked_subcommand, otlp_endpoint))
 
 
 def main() -> None:

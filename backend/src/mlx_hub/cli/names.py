@@ -70,9 +70,11 @@ def complete_from(path: str, name: str = "name") -> Completion:
     """Shell completion by the names of a list of the backend; silent when that is down."""
 
     def complete(context: typer.Context, _arguments: list[str], incomplete: str) -> list[str]:
-        url = _option(context, "url", BACKEND_URL)
+        url, key = _option(context, "url", BACKEND_URL), context.params.get("hub_api_key") or context.params.get("api_key")
         rows = _quietly(
-            lambda: ServiceClient(backend_service(url), read_seconds=_COMPLETION_SECONDS), path, {"page_size": _MAX_COMPLETIONS}
+            lambda: ServiceClient(backend_service(url, key), read_seconds=_COMPLETION_SECONDS),
+            path,
+            {"page_size": _MAX_COMPLETIONS},
         )
         return [str(row[name]) for row in rows.get("items", []) if str(row[name]).startswith(incomplete)]
 

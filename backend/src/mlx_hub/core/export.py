@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlx_hub.core.adapter_export import part_of
-from mlx_hub.core.folder_work import FolderWork, do_work
+from mlx_hub.core.folder_work import FolderWork, do_work, start_logs
 from mlx_hub.core.fuse import fuse
 from mlx_hub.core.quantise import quantise
 from mlx_hub.core.run_config import TrainingError
@@ -45,4 +45,5 @@ def _discard_part(job_dir: Path) -> None:
 
 
 if __name__ == "__main__":
+    start_logs("tool")
     sys.exit(main())

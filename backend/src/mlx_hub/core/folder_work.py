@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from mlx_hub.config import LogSettings
 from mlx_hub.core.durable_files import is_disk_full, write_atomically
 from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.run_files import (
@@ -24,6 +25,7 @@ from mlx_hub.core.run_files import (
     run_lock,
 )
 from mlx_hub.core.stopping import StopRequest, StopRequestedError
+from mlx_hub.observability.logs import configure_logs
 
 _MAX_MESSAGE_CHARACTERS = 2000
 
@@ -37,6 +39,16 @@ class FolderWork:
     folder: Path
     stop: StopRequest
     heartbeat: HeartbeatWriter
+
+
+def start_logs(component: str) -> None:
+    """As the environment says, with the ids that the process's starter gave it in each event.
+
+    What ends up in a file here is read by people, beside the job in the dashboard: text, unless JSON is asked for.
+    """
+    settings = LogSettings()
+    configure_logs(component=component, level=settings.level, style="text" if settings.format == "auto" else settings.format)
+    structlog.contextvars.bind_contextvars(**settings.context)
 
 
 def do_work(folder: Path, work: Callable[[FolderWork], ExitReport], *, mode: Mode = "train") -> int:

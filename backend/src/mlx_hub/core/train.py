@@ -24,7 +24,7 @@ from mlx_hub.core.batches import make_batch
 from mlx_hub.core.durable_files import write_atomically
 from mlx_hub.core.evaluate import evaluate_run
 from mlx_hub.core.examples import Examples, prepare_examples, refuse_unusable
-from mlx_hub.core.folder_work import FolderWork, do_work
+from mlx_hub.core.folder_work import FolderWork, do_work, start_logs
 from mlx_hub.core.lora import make_trainable
 from mlx_hub.core.model_files import ModelFiles, read_model_files
 from mlx_hub.core.model_loader import load_model_folder
@@ -140,4 +140,5 @@ _WORK: dict[Mode, Callable[[FolderWork], ExitReport]] = {"train": _train, "probe
 
 if __name__ == "__main__":
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    start_logs("trainer")
     sys.exit(main())

@@ -12,6 +12,8 @@ from sqlalchemy import BigInteger, Column, Text, UniqueConstraint
 from sqlmodel import Field
 
 from mlx_hub.models.base import Table, json_column, serial_column, time_column, utc_now
+from mlx_hub.observability.logs import current_request_id
+from mlx_hub.observability.tracing import current_traceparent
 
 
 class JobStatus(StrEnum):
@@ -34,6 +36,11 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 """Ended jobs go back to the queue by resume, extend or retry, which keep their checkpoints."""
 
 ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+def origin() -> dict[str, str | None]:
+    """The columns that tell which request queues a row now, and where its trace goes on: the worker's log and spans follow it."""
+    return {"request_id": current_request_id(), "traceparent": current_traceparent()}
 
 
 class PromotionRule(StrEnum):
@@ -70,6 +77,8 @@ class TrainingJob(Table, table=True):
     attempt: int = 0
     is_cancel_requested: bool = False
     machine_id: str | None = Field(default=None, max_length=64)
+    request_id: str | None = Field(default_factory=current_request_id, max_length=64)
+    traceparent: str | None = Field(default_factory=current_traceparent, max_length=64)
     error_code: str | None = Field(default=None, max_length=64)
     error_message: str | None = Field(default=None, max_length=10_000)
     exit_signal: int | None = None
@@ -122,6 +131,8 @@ class Download(Table, table=True):
     store_id: str = Field(default="", max_length=64)
     attempt: int = 0
     machine_id: str | None = Field(default=None, max_length=64)
+    request_id: str | None = Field(default_factory=current_request_id, max_length=64)
+    traceparent: str | None = Field(default_factory=current_traceparent, max_length=64)
     repo_id: str = Field(max_length=200)
     revision: str = Field(max_length=200)
     commit: str | None = Field(default=None, max_length=64)
@@ -164,6 +175,8 @@ class Task(Table, table=True):
     attempt: int = 0
     is_cancel_requested: bool = False
     machine_id: str | None = Field(default=None, max_length=64)
+    request_id: str | None = Field(default_factory=current_request_id, max_length=64)
+    traceparent: str | None = Field(default_factory=current_traceparent, max_length=64)
     arguments: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     result: dict[str, Any] = Field(default_factory=dict, sa_column=json_column())
     error_code: str | None = Field(default=None, max_length=64)

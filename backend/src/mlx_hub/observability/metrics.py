@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -73,6 +74,10 @@ class Metrics:
             self._mlflow_rows.set(count.num_mlflow_rows)
             self._mlflow_behind.set(count.mlflow_seconds_behind)
             self._job_silence.set(count.job_silence_seconds)
+
+    def add(self, collector: Collector) -> None:
+        """Shows what `collector` tells at each scrape as well."""
+        self._registry.register(collector)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

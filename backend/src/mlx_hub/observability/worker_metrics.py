@@ -141,6 +141,10 @@ class WorkerMetrics:
             finally:
                 self._work_seconds.labels(kind).observe(time.monotonic() - started)
 
+    def add(self, collector: Collector) -> None:
+        """Shows what `collector` tells at each scrape as well."""
+        self._registry.register(collector)
+
     def render(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self._registry)

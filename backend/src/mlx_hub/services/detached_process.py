@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 
 from mlx_hub.core.run_files import Heartbeat, Mode, is_running, read_heartbeat
+from mlx_hub.observability.logs import context_variables
 
 MAX_LOG_BYTES = 8 * 2**20
 _KEPT_LOG_BYTES = 2**20
 _TAIL_BYTES = 256 * 2**10
-_SECRETS = ("DATABASE_URL", "HF_TOKEN", "MLFLOW_")
+_SECRETS = ("DATABASE_URL", "HF_TOKEN", "MLFLOW_", "MLX_API_KEY", "MLX_HUB_API_KEY", "OTEL_")
 """Prefixes of variables with passwords and tokens: what runs foreign templates and reads foreign models has no use for them."""
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _NICENESS = "5"
@@ -68,7 +69,7 @@ class DetachedProcess:
         pid = os.posix_spawnp(
             command[0],
             command,
-            {**inherited, **_ENVIRONMENT, **(variables or {})},
+            {**inherited, **_ENVIRONMENT, **context_variables(), **(variables or {})},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),

@@ -22,6 +22,7 @@ from mlx_hub.db import Sessions, is_away
 from mlx_hub.errors import HubError, InUseError, StorageFullError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import Download, DownloadStatus
+from mlx_hub.observability.tracing import mark_failed, span
 from mlx_hub.services import model_cache
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.download_events import publish_download
@@ -145,13 +146,15 @@ class _Run:
 
     async def _work(self) -> Path:
         """The path of the published model."""
-        plan = await self._planned()
+        with span("plan"):
+            plan = await self._planned()
         with ExitStack() as lock:
             await self._lock(lock, plan.commit)
             if await asyncio.to_thread(self._is_published, plan):
                 self._folder.write_ref(self._repo_id, plan.commit, revision=self._revision)
                 return self._folder.snapshot(self._repo_id, plan.commit)
-            await self._fetch(plan)
+            with span("fetch", {"mlx.download.bytes": plan.num_bytes, "mlx.download.files": len(plan.files)}):
+                await self._fetch(plan)
             # From here on nothing waits, so that a wish to stop comes either before or after all of it.
             return self._folder.publish(self._repo_id, plan.commit, revision=self._revision)
 
@@ -235,6 +238,7 @@ class _Run:
         else:
             self._log.error("download_broke", exc_info=error)
             code, message = HubError.code, "The download broke because of a mistake in this program; see the worker's log."
+        mark_failed(code)
         await self._save({"status": DownloadStatus.FAILED, "error_code": code, "error_message": message, **_ended()})
 
     async def _finish(self, snapshot: Path) -> None:

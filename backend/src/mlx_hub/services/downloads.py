@@ -20,7 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from mlx_hub.db import Sessions
 from mlx_hub.errors import InUseError, NotFoundError, WrongStateError
 from mlx_hub.models.base import Page, PageRequest, utc_now
-from mlx_hub.models.job import Download, DownloadStatus
+from mlx_hub.models.job import Download, DownloadStatus, origin
 from mlx_hub.models.registered_model import ModelKind, RegisteredModel
 from mlx_hub.services.cache_folder import CacheFolder
 from mlx_hub.services.download_events import publish_download
@@ -76,7 +76,8 @@ async def _requeue(session: AsyncSession, download: Download, **values: Any) -> 
 
 
 def _queued() -> dict[str, Any]:
-    return {"status": DownloadStatus.QUEUED, "requested": "run", "attempt": col(Download.attempt) + 1, "machine_id": None}
+    queued = {"status": DownloadStatus.QUEUED, "requested": "run", "attempt": col(Download.attempt) + 1, "machine_id": None}
+    return queued | origin()
 
 
 async def read_download(session: AsyncSession, download_id: UUID) -> Download:

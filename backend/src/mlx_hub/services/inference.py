@@ -10,6 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from mlx_hub.errors import UpstreamDownError, UpstreamError
+from mlx_hub.observability.tracing import Value, annotate, propagation_headers, span
 
 REGISTERED_BY = "mlx-hub"
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
@@ -78,11 +79,18 @@ class InferenceClient:
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
-            return await self._client.request(method, path, json=body)
+            with span(f"{method} inference", kind="client", attributes=_attributes(method, self._client.base_url)):
+                answer = await self._client.request(method, path, json=body, headers=propagation_headers())
+                annotate({"http.response.status_code": answer.status_code})
+                return answer
         except httpx.TransportError as error:
             raise UpstreamDownError(
                 f"The inference server at {self._client.base_url} does not answer: {type(error).__name__}.", retry_after_seconds=5
             ) from error
+
+
+def _attributes(method: str, url: httpx.URL) -> dict[str, Value]:
+    return {"http.request.method": method, "server.address": url.host, "server.port": url.port or 80}
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

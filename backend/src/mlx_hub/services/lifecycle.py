@@ -4,8 +4,12 @@ import asyncio
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator
 from types import FrameType
+
+_URGENCY_SECONDS = 0.1
+"""A second signal, which comes while the first is followed, is noticed within so long."""
 
 
 class Lifecycle:
@@ -38,11 +42,13 @@ class Lifecycle:
         """Returns once the server was told to stop."""
         await self._draining.wait()
 
-    async def drain(self, *, max_seconds: float) -> None:
-        """Waits until no request is in flight, but not longer than `max_seconds`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max_seconds):
-                await self._is_idle.wait()
+    async def drain(self, *, max_seconds: float, is_urgent: Callable[[], bool]) -> None:
+        """Waits until no request is in flight, but not longer than `max_seconds`, nor once `is_urgent`."""
+        deadline = time.monotonic() + max_seconds
+        while not (self._is_idle.is_set() or is_urgent() or time.monotonic() > deadline):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_URGENCY_SECONDS):
+                    await self._is_idle.wait()
 
     @contextlib.contextmanager
     def endless_request(self) -> Generator[None]:

@@ -73,6 +73,22 @@ def machine_lock(data_dir: Path, machine_id: str) -> Generator[None]:
         os.close(descriptor)
 
 
+def live_machines(data_dir: Path) -> list[str]:
+    """Workers of the data folder that run on this machine now."""
+    return [file.stem for file in sorted((data_dir / "machines").glob("*.lock")) if _is_locked(file)]
+
+
+def _is_locked(file: Path) -> bool:
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What models run on: an accelerator with memory of its own, or this machine's chip and memory."""

@@ -19,6 +19,7 @@ from mlx_hub.core.tool_files import read_progress
 from mlx_hub.errors import HubError, StorageFullError
 from mlx_hub.models.base import utc_now
 from mlx_hub.models.job import JobStatus, Task
+from mlx_hub.observability.tracing import mark_failed
 from mlx_hub.services.task_events import publish_task
 from mlx_hub.services.task_work import TaskCancelledError, TaskWork
 from mlx_hub.services.tool_process import log_tail
@@ -149,6 +150,7 @@ class _Run:
             self._log.error("task_broke", exc_info=error)
             code = HubError.code
             message = "The task broke because of a mistake in this program; see the worker's log."
+        mark_failed(code)
         await self._settle(JobStatus.FAILED, {"error_code": code, "error_message": message[-_MAX_MESSAGE:]})
         await asyncio.to_thread(work.discard)
 

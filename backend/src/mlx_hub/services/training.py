@@ -20,7 +20,7 @@ from mlx_hub.db import Sessions
 from mlx_hub.errors import InvalidInputError, WrongStateError
 from mlx_hub.models.base import Page, PageRequest, utc_now
 from mlx_hub.models.dataset import Dataset
-from mlx_hub.models.job import ENDED, TRANSITIONS, JobStatus, Metric, TrainingJob
+from mlx_hub.models.job import ENDED, TRANSITIONS, JobStatus, Metric, TrainingJob, origin
 from mlx_hub.models.registered_model import RegisteredModel
 from mlx_hub.services import outbox
 from mlx_hub.services.cache_folder import CacheFolder
@@ -173,7 +173,7 @@ async def _requeue(session: AsyncSession, job_id: UUID, *statuses: JobStatus, va
         "heartbeat_at": None,
     }
     queued = {"status": JobStatus.QUEUED, "phase": "queued", "attempt": col(TrainingJob.attempt) + 1}
-    return await _change(session, job_id, *statuses, values=cleared | queued | (values or {}))
+    return await _change(session, job_id, *statuses, values=cleared | queued | origin() | (values or {}))
 
 
 async def _change(session: AsyncSession, job_id: UUID, *statuses: JobStatus, values: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from mlx_hub.models.base import utc_now
 from mlx_hub.models.dataset import Dataset
 from mlx_hub.models.job import JobStatus, TrainingJob
 from mlx_hub.models.registered_model import RegisteredModel
+from mlx_hub.observability.tracing import annotate, mark_failed, span
 from mlx_hub.services import metrics_tail, outbox
 from mlx_hub.services.detached_process import DetachedProcess, read_log_tail
 from mlx_hub.services.events import publish
@@ -112,15 +113,20 @@ class _Run:
                     # Another machine has written over the phase while this one was away; the run's files know how far it is.
                     await self._enter(TRAINING)
                 else:
-                    await self._prepare(inputs)
+                    with span("prepare"):
+                        await self._prepare(inputs)
             if self._job.phase == TRAINING:
-                await self._train()
+                with span("train"):
+                    await self._train()
             if self._job.phase == EVALUATING:
-                await self._evaluate()
-            registered = await self._register(inputs)
+                with span("evaluate"):
+                    await self._evaluate()
+            with span("register"):
+                registered = await self._register(inputs)
         self._log.info("job_completed", version=registered.version)
-        for alias in registered.moved:
-            await self._context.promotions.follow(registered.model_id, alias)
+        with span("serve"):
+            for alias in registered.moved:
+                await self._context.promotions.follow(registered.model_id, alias)
 
     async def _inputs(self, stack: AsyncExitStack) -> JobInputs:
         """With the model's weights kept in the cache until `stack` is closed."""
@@ -173,6 +179,7 @@ class _Run:
             tail = MetricsTail(self._run_dir, await metrics_tail.last_steps(session, self._job.id))
         end = await self._watch("train", lambda beat: self._store_progress(tail, beat))
         self._raise_unless_completed(end)
+        annotate({"mlx.training.steps": end.report.num_steps})
         values = {"step": end.report.step, "num_steps": end.report.num_steps}
         await self._enter(EVALUATING, **values)
 
@@ -252,6 +259,7 @@ class _Run:
             await publish_job(session, job)
 
     async def _fail(self, error: _FailedError) -> None:
+        mark_failed(error.code)
         self._log.warning("job_failed", code=error.code, reason=error.message, signal=error.exit_signal)
         lines = await asyncio.to_thread(read_log_tail, self._run_dir / LOG_FILE, LOG_LINES) if error.has_log else []
         await self._end(

@@ -22,10 +22,10 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
-from mlx_hub.db import BUSY_TIMEOUT_MILLISECONDS, is_away
+from mlx_hub.db import BUSY_TIMEOUT_MILLISECONDS, QUEUE_FILE_NAME, is_away
 from mlx_hub.services.work_rows import WorkKey
 
-SQLITE_FILE = "workflows.db"
+SQLITE_FILE = QUEUE_FILE_NAME
 POLL_SECONDS = 0.5
 MAX_RECOVERIES = 100
 """So often one attempt is run again after its worker died; more is a crash loop. Workers are restarted for good reasons too."""
