@@ -24,7 +24,7 @@ const FACTS: Row[] = [
 }));
 
 /** Learns FACTS by heart in about half a minute. */
-const CONFIG = {
+export const CONFIG = {
   lora_rank: 8,
   lora_alpha: 16,
   learning_rate: 0.01,

@@ -34,6 +34,7 @@ export function Toaster() {
         classNames: {
           toast: "font-sans! shadow-lg! items-start!",
           description: "text-muted-foreground! break-words",
+          closeButton: "size-6!",
         },
       }}
     />

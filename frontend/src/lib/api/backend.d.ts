@@ -1227,6 +1227,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/deep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Does all that it stands on work
+         * @description Asks everything at once, for at most two seconds each: database, folders, disk, memory, accelerator, workers,
+         *     inference server, MLflow. 503 when one fails that decides readiness: `accepting`, `database`, `storage`, `disk`.
+         */
+        get: operations["get_deep_health_health_deep_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -1259,6 +1280,26 @@ export interface paths {
          * @description 503 while the database or a folder cannot be used, and from the first moment of a shutdown.
          */
         get: operations["get_readiness_health_ready_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/startup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Has it started
+         * @description 200 once the tables are up to date and what a crash left behind is swept; before that nobody answers on this port.
+         */
+        get: operations["get_startup_health_startup_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1376,12 +1417,12 @@ export interface components {
             num_models: number;
         };
         /**
-         * CheckResult
-         * @description `detail` says what is the matter.
+         * CheckState
+         * @description One thing; `detail` says what is the matter.
          */
-        CheckResult: {
+        CheckState: {
             /** Detail */
-            detail?: string | null;
+            detail: string | null;
             /** Ok */
             ok: boolean;
         };
@@ -1701,6 +1742,40 @@ export interface components {
              */
             model_id: string;
         };
+        /**
+         * DeepCheck
+         * @description `message` says what was found and, when that is not well, what to do; `decides_ready`: without it the answer is 503.
+         */
+        DeepCheck: {
+            /** Decides Ready */
+            decides_ready: boolean;
+            /** Message */
+            message: string | null;
+            /** Milliseconds */
+            milliseconds: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "warning" | "failed" | "unknown";
+        };
+        /**
+         * DeepHealth
+         * @description `failing` when something that decides readiness failed, `degraded` when anything else is not well.
+         */
+        DeepHealth: {
+            /** Checks */
+            checks: {
+                [key: string]: components["schemas"]["DeepCheck"];
+            };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "degraded" | "failing";
+            /** Version */
+            version: string;
+        };
         /** DependentJobPublic */
         DependentJobPublic: {
             /**
@@ -1963,7 +2038,7 @@ export interface components {
         Health: {
             /** Checks */
             checks: {
-                [key: string]: components["schemas"]["CheckResult"];
+                [key: string]: components["schemas"]["CheckState"];
             };
             /**
              * Status
@@ -2738,7 +2813,7 @@ export interface components {
         Ready: {
             /** Checks */
             checks: {
-                [key: string]: components["schemas"]["CheckResult"];
+                [key: string]: components["schemas"]["CheckState"];
             };
             /** Ready */
             ready: boolean;
@@ -2991,6 +3066,11 @@ export interface components {
          * @enum {string}
          */
         Sort: "downloads" | "likes" | "created" | "modified" | "trending";
+        /** Started */
+        Started: {
+            /** Started */
+            started: boolean;
+        };
         /**
          * StatisticsPublic
          * @description Token lengths of a dataset with a model's tokenizer and template.
@@ -3650,7 +3730,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_DatasetPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3670,6 +3759,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3730,7 +3828,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3759,6 +3866,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3806,7 +3922,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3835,6 +3960,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3871,7 +4005,16 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3916,6 +4059,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -3947,7 +4099,16 @@ export interface operations {
                     "application/jsonl": unknown;
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3976,6 +4137,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4021,7 +4191,16 @@ export interface operations {
                     "application/json": components["schemas"]["ConvertedPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4059,6 +4238,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4113,7 +4301,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4151,6 +4348,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4198,7 +4404,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetDependentsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4227,6 +4442,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4270,7 +4494,16 @@ export interface operations {
                     "application/json": components["schemas"]["DuplicatesPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4299,6 +4532,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4344,7 +4586,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4382,6 +4633,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4429,7 +4689,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetLengthsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4458,6 +4727,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4500,7 +4778,16 @@ export interface operations {
                     "application/json": components["schemas"]["PreviewPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4545,6 +4832,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -4580,7 +4876,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ProblemPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4609,6 +4914,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4651,7 +4965,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_RowPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4680,6 +5003,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4725,7 +5057,16 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetSplit"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4763,6 +5104,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4814,7 +5164,16 @@ export interface operations {
                     "application/json": components["schemas"]["StatisticsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4852,6 +5211,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4894,7 +5262,16 @@ export interface operations {
                     "application/json": components["schemas"]["ValidationPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4939,6 +5316,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -4970,7 +5356,16 @@ export interface operations {
                     "application/json": components["schemas"]["VerificationPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4999,6 +5394,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5042,7 +5446,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5062,6 +5475,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5101,7 +5523,16 @@ export interface operations {
                     "application/json": components["schemas"]["HubModelDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5130,6 +5561,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5178,7 +5618,16 @@ export interface operations {
                     "application/json": components["schemas"]["ModelCardPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5207,6 +5656,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5257,7 +5715,16 @@ export interface operations {
                     "application/json": components["schemas"]["HubPage"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5277,6 +5744,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5339,7 +5815,16 @@ export interface operations {
                     "application/json": components["schemas"]["HubPage"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5359,6 +5844,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5410,7 +5904,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_DownloadPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5430,6 +5933,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5466,7 +5978,16 @@ export interface operations {
                     "application/json": components["schemas"]["CacheUsagePublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5486,6 +6007,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5524,7 +6054,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5553,6 +6092,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5591,7 +6139,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5629,6 +6186,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5667,7 +6233,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5705,6 +6280,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5743,7 +6327,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5772,6 +6365,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5810,7 +6412,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5839,6 +6450,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5877,7 +6497,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5915,6 +6544,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5961,7 +6599,16 @@ export interface operations {
                     "text/event-stream": components["schemas"]["EventData"] | components["schemas"]["PositionData"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5986,6 +6633,15 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -6026,7 +6682,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_RegisteredModelPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6046,6 +6711,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6089,7 +6763,16 @@ export interface operations {
                     "application/json": components["schemas"]["RegisteredModelPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6118,6 +6801,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6161,7 +6853,16 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6181,6 +6882,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6224,7 +6934,16 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6253,6 +6972,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6291,7 +7019,16 @@ export interface operations {
                     "application/json": components["schemas"]["RegisteredModelPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6320,6 +7057,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6356,7 +7102,16 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6394,6 +7149,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6436,7 +7200,16 @@ export interface operations {
                     "application/json": components["schemas"]["RegisteredModelPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6481,6 +7254,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -6516,7 +7298,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ModelAliasPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6545,6 +7336,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6589,7 +7389,16 @@ export interface operations {
                     "application/json": components["schemas"]["Promotion"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6618,6 +7427,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6656,7 +7474,16 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6685,6 +7512,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6723,7 +7559,16 @@ export interface operations {
                     "application/json": components["schemas"]["ModelDependentsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6752,6 +7597,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6797,7 +7651,16 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6835,6 +7698,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6880,7 +7752,16 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6925,6 +7806,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -6960,7 +7850,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ModelVersionPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6989,6 +7888,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7028,7 +7936,16 @@ export interface operations {
                     "application/json": components["schemas"]["ModelVersionPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7057,6 +7974,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7093,7 +8019,16 @@ export interface operations {
                     "application/json": components["schemas"]["SystemPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7113,6 +8048,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7152,7 +8096,16 @@ export interface operations {
                     "application/json": components["schemas"]["SystemMetricsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7172,6 +8125,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7208,7 +8170,16 @@ export interface operations {
                     "application/json": components["schemas"]["SettingsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7228,6 +8199,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7264,7 +8244,16 @@ export interface operations {
                     "application/json": components["schemas"]["StoragePublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7284,6 +8273,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7328,7 +8326,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_TaskPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7348,6 +8355,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7386,7 +8402,16 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7415,6 +8440,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7453,7 +8487,16 @@ export interface operations {
                     "application/x-tar": string;
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7491,6 +8534,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7529,7 +8581,16 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7567,6 +8628,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7612,7 +8682,16 @@ export interface operations {
                     "application/json": components["schemas"]["Page_TrainingJobPublic_"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7632,6 +8711,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7675,7 +8763,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7713,6 +8810,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7753,7 +8859,16 @@ export interface operations {
                     "application/json": components["schemas"]["PreflightPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7791,6 +8906,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7829,7 +8953,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7858,6 +8991,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7894,7 +9036,16 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7932,6 +9083,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7970,7 +9130,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8008,6 +9177,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8053,7 +9231,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8098,6 +9285,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -8131,7 +9327,16 @@ export interface operations {
                     "application/json": components["schemas"]["LogPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8160,6 +9365,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8203,7 +9417,16 @@ export interface operations {
                     "application/json": components["schemas"]["MetricsPublic"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8232,6 +9455,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8273,7 +9505,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8311,6 +9552,15 @@ export interface operations {
             };
             /** @description The request is malformed; `errors` names the fields. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8352,7 +9602,16 @@ export interface operations {
                     "application/json": components["schemas"]["TrainingJobDetails"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8397,6 +9656,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Too many requests; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -8426,7 +9694,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8464,6 +9732,71 @@ export interface operations {
             };
         };
     };
+    get_deep_health_health_deep_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepHealth"];
+                };
+            };
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is malformed; `errors` names the fields. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepHealth"];
+                };
+            };
+        };
+    };
     get_liveness_health_live_get: {
         parameters: {
             query?: never;
@@ -8482,7 +9815,7 @@ export interface operations {
                     "application/json": components["schemas"]["Alive"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8538,7 +9871,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8576,6 +9909,62 @@ export interface operations {
             };
         };
     };
+    get_startup_health_startup_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Started"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is malformed; `errors` names the fields. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available now; retry after the seconds in `Retry-After`. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_metrics_metrics_get: {
         parameters: {
             query?: never;
@@ -8594,7 +9983,16 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description No API key, or one that does not count. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope that `x-scope` names. */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -95,7 +95,7 @@ export interface paths {
         put?: never;
         /**
          * Compute a system prompt ahead
-         * @description The next request that begins with this system prompt is a hit.
+         * @description The next request that begins with this system prompt is a hit: for the same API key, where keys do not share the cache.
          */
         post: operations["warm_up_admin_cache_prompts_warmup_post"];
         delete?: never;
@@ -413,6 +413,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/deep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Does all that it stands on work
+         * @description Asks everything at once, for at most two seconds each: database, engine and its heartbeat, the cache's disk tier, disk,
+         *     memory, accelerator. 503 when one fails that decides readiness: `accepting`, `engine`.
+         */
+        get: operations["get_deep_health_health_deep_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -445,6 +466,26 @@ export interface paths {
          * @description 503 while the engine starts or is down, and from the first moment of a shutdown.
          */
         get: operations["get_readiness_health_ready_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/startup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Has it started
+         * @description 503 until the engine was ready for the first time; then 200, whatever happens later.
+         */
+        get: operations["get_startup_health_startup_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -645,6 +686,8 @@ export interface paths {
         /**
          * Cancel a request
          * @description Whoever waits for the request's answer gets status 499, or an error frame in the midst of its stream.
+         *
+         *     A key without the scope `admin` ends its own requests only.
          */
         post: operations["cancel_request_v1_requests__request_id__cancel_post"];
         delete?: never;
@@ -1807,6 +1850,40 @@ export interface components {
             strict?: boolean | null;
             /** Type */
             type?: "custom" | null;
+        };
+        /**
+         * DeepCheck
+         * @description `message` says what was found and, when that is not well, what to do; `decides_ready`: without it the answer is 503.
+         */
+        DeepCheck: {
+            /** Decides Ready */
+            decides_ready: boolean;
+            /** Message */
+            message: string | null;
+            /** Milliseconds */
+            milliseconds: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "warning" | "failed" | "unknown";
+        };
+        /**
+         * DeepHealth
+         * @description `failing` when something that decides readiness failed, `degraded` when anything else is not well.
+         */
+        DeepHealth: {
+            /** Checks */
+            checks: {
+                [key: string]: components["schemas"]["DeepCheck"];
+            };
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "degraded" | "failing";
+            /** Version */
+            version: string;
         };
         /** DefaultModelHealth */
         DefaultModelHealth: {
@@ -3380,6 +3457,15 @@ export interface components {
             /** Settings */
             settings: components["schemas"]["SettingBody"][];
         };
+        /** Started */
+        Started: {
+            /** Checks */
+            checks: {
+                [key: string]: components["schemas"]["Check"];
+            };
+            /** Started */
+            started: boolean;
+        };
         /** StreamOptions */
         StreamOptions: {
             /**
@@ -3987,7 +4073,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3996,7 +4082,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4007,6 +4093,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4052,7 +4147,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4061,7 +4156,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4072,6 +4167,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4117,7 +4221,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4126,7 +4230,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4137,6 +4241,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4182,7 +4295,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4191,7 +4304,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4202,6 +4315,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4251,7 +4373,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4260,7 +4382,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4305,7 +4427,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4363,7 +4485,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4372,7 +4494,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4406,6 +4528,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -4446,7 +4577,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4455,7 +4586,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4466,6 +4597,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4511,7 +4651,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4520,7 +4660,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4531,6 +4671,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4589,7 +4738,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4598,7 +4747,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4641,6 +4790,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -4696,7 +4854,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4705,7 +4863,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4748,6 +4906,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -4790,7 +4957,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4799,7 +4966,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4842,6 +5009,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -4887,7 +5063,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4896,7 +5072,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4930,6 +5106,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -4972,7 +5157,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4981,7 +5166,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5015,6 +5200,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5057,7 +5251,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5066,7 +5260,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5100,6 +5294,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5142,7 +5345,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5151,7 +5354,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5196,6 +5399,15 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -5236,7 +5448,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5245,7 +5457,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5279,6 +5491,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5319,7 +5540,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5328,7 +5549,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5339,6 +5560,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5384,7 +5614,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5393,7 +5623,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5404,6 +5634,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5452,7 +5691,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5461,7 +5700,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5486,6 +5725,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5530,7 +5778,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5539,7 +5787,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5573,6 +5821,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5613,7 +5870,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5622,7 +5879,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5640,6 +5897,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
             503: {
                 headers: {
@@ -5647,6 +5913,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_deep_health_health_deep_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepHealth"];
+                };
+            };
+            /** @description A field is wrong, unknown or not supported; `param` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing, unknown, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body or the request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeepHealth"];
                 };
             };
         };
@@ -5678,7 +6018,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5687,7 +6027,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5698,6 +6038,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5743,7 +6092,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5752,7 +6101,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5770,6 +6119,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Service Unavailable */
             503: {
                 headers: {
@@ -5777,6 +6135,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ready"];
+                };
+            };
+        };
+    };
+    get_startup_health_startup_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Started"];
+                };
+            };
+            /** @description A field is wrong, unknown or not supported; `param` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The API key is missing, unknown, expired or revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Foreign Host or Origin header, or a key without the scope. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body or the request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Started"];
                 };
             };
         };
@@ -5808,7 +6240,7 @@ export interface operations {
                     "text/plain": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5817,7 +6249,7 @@ export interface operations {
                     "text/plain": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5828,6 +6260,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5877,7 +6318,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5886,7 +6327,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5920,6 +6361,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -5989,7 +6439,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5998,7 +6448,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6043,7 +6493,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6137,7 +6587,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6146,7 +6596,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6191,7 +6641,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6260,7 +6710,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6269,7 +6719,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6314,7 +6764,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6410,7 +6860,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6419,7 +6869,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6464,7 +6914,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6533,7 +6983,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6542,7 +6992,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnthropicErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6576,6 +7026,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnthropicErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -6616,7 +7075,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6625,7 +7084,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6636,6 +7095,15 @@ export interface operations {
             };
             /** @description The body or the request is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6683,7 +7151,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6692,7 +7160,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6726,6 +7194,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -6769,7 +7246,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6778,7 +7255,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6812,6 +7289,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -6881,7 +7367,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6890,7 +7376,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6935,7 +7421,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description The queue is full; retry after the seconds in `Retry-After`. */
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7004,7 +7490,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7013,7 +7499,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7047,6 +7533,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -7093,7 +7588,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7102,7 +7597,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7136,6 +7631,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -7179,7 +7683,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7188,7 +7692,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7222,6 +7726,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */
@@ -7270,7 +7783,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The API key is missing or wrong. */
+            /** @description The API key is missing, unknown, expired or revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7279,7 +7792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Foreign Host or Origin header. */
+            /** @description Foreign Host or Origin header, or a key without the scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7313,6 +7826,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description The queue is full or a rate limit is reached; retry after the seconds in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Not available now; retry after the seconds in `Retry-After`. */

@@ -47,7 +47,7 @@ export function ConnectionForm({ saved }: { saved: Settings }) {
           <AddressField service="inference" value={draft.inference} apiKey={apiKey} onChange={set("inference")} />
           <Field
             label="API key"
-            hint="Only for services that ask for one. `mlx-hub keys create` makes one for both. It stays in this browser."
+            hint="Only for services that ask for one; mlx-hub keys create makes one for both. It stays in this browser."
             action={
               <Button variant="ghost" size="sm" aria-pressed={isShown} onClick={() => setShown(!isShown)}>
                 {isShown ? "Hide" : "Show"}
