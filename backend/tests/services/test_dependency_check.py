@@ -5,7 +5,8 @@ import threading
 import time
 
 import pytest
-from mlx_hub.services.dependency_check import DependencyCheck, Finding, in_own_thread
+from mlx_hub.services.dependency_check import DependencyCheck, Finding
+from mlx_hub.services.own_thread import in_own_thread
 
 pytestmark = pytest.mark.anyio
 

@@ -1,8 +1,6 @@
 """A question to something that the service stands on, for whose answer nobody waits longer than a moment."""
 
 import asyncio
-import contextlib
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -63,29 +61,3 @@ class DependencyCheck:
         if self._question is not None and not self._question.done():
             self._question.cancel()
             await asyncio.wait({self._question}, timeout=_CLOSE_SECONDS)
-
-
-async def in_own_thread(work: Callable[[], T]) -> T:
-    """As `asyncio.to_thread`, but a thread that hangs holds up neither the pool of the others nor the end of the process."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # pyright: ignore[reportArgumentType]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="dependency-check", daemon=True).start()
-    return await done

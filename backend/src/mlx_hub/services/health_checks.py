@@ -24,9 +24,10 @@ from sqlmodel import select
 
 from mlx_hub.config import Settings
 from mlx_hub.db import Sessions, async_url
-from mlx_hub.services.dependency_check import CheckResult, DependencyCheck, Finding, in_own_thread
+from mlx_hub.services.dependency_check import CheckResult, DependencyCheck, Finding
 from mlx_hub.services.inference import InferenceClient
 from mlx_hub.services.mlflow_store import mlflow_store
+from mlx_hub.services.own_thread import in_own_thread
 from mlx_hub.services.system import list_machines, read_inference_state, read_mlflow_state
 from mlx_hub.services.system_metrics import SystemMetrics
 

@@ -5,15 +5,13 @@ for it: rows stay in the outbox until it has confirmed them. mlflow is imported 
 """
 
 import asyncio
-import contextlib
 import importlib
 import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -26,11 +24,11 @@ from mlx_hub.models.job import MirrorState, Outbox, TrainingJob
 from mlx_hub.models.registered_model import ModelVersion
 from mlx_hub.services.mlflow_store import MlflowDownError, MlflowStore, RowRefusedError, Told, mlflow_store
 from mlx_hub.services.outbox import OutboxKind
+from mlx_hub.services.own_thread import in_own_thread
 from mlx_hub.services.worker_context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 Teller = Callable[[str, dict[str, Any]], Told]
 """Takes the kind and the payload of a row."""
 
@@ -132,7 +130,7 @@ class Mirror:
 
     async def _tell(self, batch: _Batch) -> Told:
         """What MLflow confirmed. The lease is renewed meanwhile."""
-        answer = _in_daemon_thread(lambda: self._tell_now(batch))
+        answer = asyncio.ensure_future(in_own_thread(lambda: self._tell_now(batch), name="mlflow"))
         try:
             while not (await asyncio.wait({answer}, timeout=LEASE_SECONDS / 3))[0]:
                 await self._lease()
@@ -248,29 +246,3 @@ def _connect(store: MlflowStore) -> Teller:
         return client.MlflowTeller(store.uri, artifact_location=store.artifact_location).tell
     except Exception as error:
         raise MlflowDownError(f"{type(error).__name__}: {error}"[:500]) from error
-
-
-def _in_daemon_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Unlike a pool's thread, one that hangs on a dead server keeps no process from ending."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def deliver(result: T | None, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(result)  # pyright: ignore[reportArgumentType]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(deliver, result, error)
-
-    threading.Thread(target=run, name="mlflow", daemon=True).start()
-    return answer
