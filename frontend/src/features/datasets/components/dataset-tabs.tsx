@@ -1,14 +1,14 @@
 "use client";
 
 import dynamic from "next/dynamic";
-import { useReducer } from "react";
 import { LoadingState } from "@/components/app/loading-state";
 import { useURLParams } from "@/components/app/url-params";
 import { Badge } from "@/components/ui/badge";
 import { Tabs, TabsContent, TabsList, TabsTrigger } from "@/components/ui/tabs";
 import { formatCompact } from "@/lib/format/numbers";
 import { type Dataset } from "../api";
-import { applyEdit, countEdits, NO_EDITS } from "../lib/edits";
+import { useEdits } from "../hooks/use-edits";
+import { countEdits } from "../lib/edits";
 import { countProblems } from "../lib/labels";
 import { readTab, type Tab } from "../lib/search-params";
 import { RowsTab } from "./rows-tab";
@@ -32,7 +32,7 @@ const LABELS: Record<Tab, string> = {
 /** The open tab is in the address; changes of rows outlive a look at another tab. */
 export function DatasetTabs({ dataset }: { dataset: Dataset }) {
   const { params, change } = useURLParams();
-  const [edits, edit] = useReducer(applyEdit, NO_EDITS);
+  const { edits, edit } = useEdits(dataset.id);
   const tab = readTab(params);
   const counts: Partial<Record<Tab, number>> = {
     rows: countEdits(edits).total,

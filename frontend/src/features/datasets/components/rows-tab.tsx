@@ -10,8 +10,7 @@ import { useURLPage } from "@/components/app/url-params";
 import { Button } from "@/components/ui/button";
 import { Pagination } from "@/components/ui/pagination";
 import { type Dataset, datasetRows, type Row } from "../api";
-import { useUnsavedWarning } from "../hooks/use-unsaved-warning";
-import { countEdits, type EditAction, type Edits, type EditTarget } from "../lib/edits";
+import { type EditAction, type Edits, type EditTarget } from "../lib/edits";
 import { emptyLike, type RowContent } from "../lib/row-texts";
 import { EditBar } from "./edit-bar";
 import { NewRowCard, RowCard } from "./row-card";
@@ -39,7 +38,6 @@ export function RowsTab({ dataset, edits, edit }: RowsTabProps) {
   const { data, error, refetch, isFetching } = useQuery(datasetRows(dataset.id, page));
   const [editing, setEditing] = useState<Editing | null>(null);
   const [objections, setObjections] = useState(NO_OBJECTIONS);
-  useUnsavedWarning(countEdits(edits).total > 0);
   if (!data) {
     return error ? (
       <ErrorState error={error} what="the rows" onRetry={() => void refetch()} retrying={isFetching} />
