@@ -22,7 +22,7 @@ import logging, sys, threading, warnings
 import structlog
 from unified_mlx_app.observability.logs import configure_logs
 configure_logs(component="api", style=sys.argv[1], level=sys.argv[2])
-log = structlog.get_logger("here")
+log = structlog.get_logger("unified_mlx_app.here")
 """
 
 
@@ -45,7 +45,7 @@ def test_an_event_is_one_json_object_with_its_process_and_the_ids_that_are_bound
         "request_id": "r-1",
         "component": "api",
         "level": "info",
-        "logger": "here",
+        "logger": "unified_mlx_app.here",
     }
     assert event["timestamp"].endswith("Z")
 
