@@ -19,6 +19,7 @@ METRICS_FILE, HEARTBEAT_FILE, EXIT_FILE, LOCK_FILE = "metrics.jsonl", "heartbeat
 LOG_FILE = "trainer.log"
 """What a trainer writes to stdout and stderr."""
 HEARTBEAT_SECONDS = 1.0
+_CLOCK_STEP_SECONDS = 10.0
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 LOCKED_EXIT_CODE = 4
 """Refused: another process holds the folder."""
@@ -83,9 +84,17 @@ def is_running(heartbeat: Heartbeat) -> bool:
     """Whether the very process that wrote `heartbeat` still exists on this machine."""
     try:
         process = psutil.Process(heartbeat.pid)
-        return process.create_time() == heartbeat.create_time and process.status() != psutil.STATUS_ZOMBIE
+        return is_same_process(process, heartbeat.create_time) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def is_same_process(process: psutil.Process, create_time: float) -> bool:
+    """Whether it is the process with its pid that began at `create_time`, and no later one.
+
+    Linux tells the moment by the clock of now, so each correction of the clock moves it a little.
+    """
+    return abs(process.create_time() - create_time) < _CLOCK_STEP_SECONDS
 
 
 class HeartbeatWriter:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from mlx_hub.core.run_files import Heartbeat, Mode, is_running, read_heartbeat
+from mlx_hub.core.run_files import Heartbeat, Mode, is_running, is_same_process, read_heartbeat
 from mlx_hub.observability.logs import context_variables
 
 MAX_LOG_BYTES = 8 * 2**20
@@ -101,7 +101,7 @@ class DetachedProcess:
     def _is_alive(self) -> bool:
         try:
             process = psutil.Process(self.pid)
-            is_same = self._create_time is None or process.create_time() == self._create_time
+            is_same = self._create_time is None or is_same_process(process, self._create_time)
             return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
@@ -110,7 +110,7 @@ class DetachedProcess:
 def _reap(beat: Heartbeat) -> None:
     """A child of this process that ended while nobody looked stays in the system's table until it is asked about."""
     with suppress(psutil.Error, ChildProcessError):
-        if psutil.Process(beat.pid).create_time() == beat.create_time:
+        if is_same_process(psutil.Process(beat.pid), beat.create_time):
             os.waitpid(beat.pid, os.WNOHANG)
 
 
