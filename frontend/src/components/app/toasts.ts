@@ -6,7 +6,8 @@ interface ToastOptions {
   action?: { label: string; onClick: () => void };
 }
 
-const ERROR_MS = 10_000;
+/** For what went wrong or offers something to do: time to read it and to get there. */
+const LONG_MS = 10_000;
 
 /** For actions that failed: what went wrong, and what to do. Loads show an ErrorState in place instead. */
 export function toastError(error: unknown): void {
@@ -16,13 +17,17 @@ export function toastError(error: unknown): void {
 
 /** For what failed elsewhere, such as a job. */
 export function toastFailure(title: string, options: ToastOptions = {}): void {
-  void import("sonner").then(({ toast }) => toast.error(title, { ...options, duration: ERROR_MS }));
+  void import("sonner").then(({ toast }) => toast.error(title, { ...options, duration: LONG_MS }));
 }
 
 export function toastSuccess(title: string, options: ToastOptions = {}): void {
-  void import("sonner").then(({ toast }) => toast.success(title, options));
+  void import("sonner").then(({ toast }) => toast.success(title, lasting(options)));
 }
 
 export function toastInfo(title: string, options: ToastOptions = {}): void {
-  void import("sonner").then(({ toast }) => toast.info(title, options));
+  void import("sonner").then(({ toast }) => toast.info(title, lasting(options)));
+}
+
+function lasting(options: ToastOptions) {
+  return options.action ? { ...options, duration: LONG_MS } : options;
 }
