@@ -54,7 +54,10 @@ def main() -> None:
 def _set_environment(settings: Settings) -> None:
     """MLflow 3.17 is told everything by variables; those that begin with an underscore are what its own command sets."""
     folder = local_folder(settings)
-    (folder / "artifacts").mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One by one: parents that a call makes on its way are open to everybody.
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (folder, folder / "artifacts"):
+        made.mkdir(mode=0o700, exist_ok=True)
     store = f"sqlite:///{folder / 'mlflow.db'}"
     os.environ.update(
         {

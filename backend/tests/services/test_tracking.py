@@ -142,6 +142,10 @@ def test_a_run_its_files_its_version_and_the_alias_arrive(migrated_url: str, tmp
     assert work.do(version_run) == run_id
 
 
+def test_the_local_store_is_its_owners_alone(mlflow: MlflowServer) -> None:
+    assert [folder.stat().st_mode & 0o777 for folder in (mlflow.data_dir, mlflow.data_dir / "mlflow")] == [0o700, 0o700]
+
+
 def test_a_dead_server_loses_and_delays_nothing(work: Work, mlflow: MlflowServer) -> None:
     mlflow.stop()
     jobs = [work.add_job(), work.add_job()]
