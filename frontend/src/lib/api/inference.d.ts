@@ -1463,7 +1463,7 @@ export interface components {
             service_tier?: ("auto" | "default" | "flex" | "priority" | "scale") | null;
             /**
              * Speculation
-             * @description Extension. Whether tokens are guessed ahead, which changes no answer: `auto` as the model is registered, `prompt_lookup` from the text so far.
+             * @description Extension. Whether tokens are guessed ahead; each is still the model's own choice, on GPUs to rounding: `auto` as the model is registered, `prompt_lookup` from the text so far.
              */
             speculation?: ("auto" | "off" | "prompt_lookup") | null;
             /** Stop */
@@ -1699,7 +1699,7 @@ export interface components {
             service_tier?: ("auto" | "default" | "flex" | "priority" | "scale") | null;
             /**
              * Speculation
-             * @description Extension. Whether tokens are guessed ahead, which changes no answer: `auto` as the model is registered, `prompt_lookup` from the text so far.
+             * @description Extension. Whether tokens are guessed ahead; each is still the model's own choice, on GPUs to rounding: `auto` as the model is registered, `prompt_lookup` from the text so far.
              */
             speculation?: ("auto" | "off" | "prompt_lookup") | null;
             /** Stop */

@@ -106,8 +106,8 @@ class SamplingFields(DrawingFields):
     stream_options: StreamOptions | None = None
     speculation: SpeculationChoice | None = Field(
         None,
-        description="Extension. Whether tokens are guessed ahead, which changes no answer: `auto` as the model is registered, "
-        "`prompt_lookup` from the text so far.",
+        description="Extension. Whether tokens are guessed ahead; each is still the model's own choice, on GPUs to rounding: "
+        "`auto` as the model is registered, `prompt_lookup` from the text so far.",
     )
     user: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="Accepted, not stored.")
     metadata: Annotated[Metadata, Field(max_length=16)] | None = Field(None, description="Accepted, not stored.")
