@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from mlx_hub.api.access import RoutePolicies, declare_access
+from mlx_hub.api.access import declare_access
 from mlx_hub.api.audit_trail import AuditTrail
 from mlx_hub.api.body_guard import BodyGuard
 from mlx_hub.api.deps import LifespanState, Services
@@ -140,7 +140,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, lifecycl
     app.add_middleware(RefuseWhileDraining, lifecycle=lifecycle)
     limiter = RateLimiter(settings)
     app.add_middleware(RateLimits, limiter=limiter)
-    app.add_middleware(KeysGuard, policies=lambda: RoutePolicies(app.routes), limiter=limiter, settings=settings)
+    app.add_middleware(KeysGuard, routes=app.routes, limiter=limiter, settings=settings)
     app.add_middleware(AuditTrail, audit=AuditLog(settings.data_dir))
     app.add_middleware(
         CORSMiddleware,

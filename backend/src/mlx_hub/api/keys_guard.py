@@ -4,9 +4,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlx_hub.api.access import FoundRoute, RoutePolicies
+from mlx_hub.api.access import RoutePolicies
 from mlx_hub.api.body_guard import refuse
 from mlx_hub.api.rate_limits import FAILED_KEYS, RateLimiter, address_of
 from mlx_hub.config import Settings, is_loopback
@@ -25,10 +26,9 @@ class KeysGuard:
     say, so what counts is also the address that the request came in by.
     """
 
-    def __init__(self, app: ASGIApp, *, policies: Callable[[], RoutePolicies], limiter: RateLimiter, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, *, routes: list[BaseRoute], limiter: RateLimiter, settings: Settings) -> None:
         self._app = app
-        self._make_policies = policies
-        self._policies: RoutePolicies | None = None
+        self._policies = RoutePolicies(routes)
         self._limiter = limiter
         self._is_open = settings.is_loopback and settings.api_key is None
 
@@ -56,7 +56,7 @@ class KeysGuard:
         """What says, by raising, that the caller may not go on; None when that stays as it is."""
         state = scope["state"]
         state["identity"] = LOCAL
-        state["found_route"] = route = self._find(scope)
+        state["found_route"] = route = self._policies.find(scope)
         if route is not None and route.policy is None:
             raise ForbiddenError("This route is closed: it does not say who may use it.")
         needed = route.policy.scope if route and route.policy else KeyScope.READ
@@ -73,12 +73,6 @@ class KeysGuard:
             )
         ring: KeyRing = state["services"].keys
         return (lambda: ring.identify(key)) if identity.kind == "key" else None
-
-    def _find(self, scope: Scope) -> FoundRoute | None:
-        # The routes are complete when the first request comes, not when the middleware is made.
-        if self._policies is None:
-            self._policies = self._make_policies()
-        return self._policies.find(scope)
 
     async def _identify(self, scope: Scope) -> tuple[Identity, str]:
         """Who calls, and the key that says so."""

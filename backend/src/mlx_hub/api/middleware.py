@@ -17,7 +17,8 @@ log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"})
-_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
+PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
+"""Asked again and again: answered while draining, and neither logged nor traced."""
 _SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -65,17 +66,24 @@ class RequestContext:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, route, str(status or 499)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        if scope["path"] not in _PROBES:
+        if scope["path"] not in PROBES:
             log.info("request_done", method=method, route=route, status=status, seconds=round(seconds, 4))
 
     def _route_name(self, scope: Scope) -> str:
-        """The path with its parameters' names. FastAPI 0.165 leaves what a router was included under out of a route's path."""
-        if "route" not in scope:
-            # Refused before it got there.
-            found = scope["state"].get("found_route")
-            return found.template if found else "unmatched"
-        prefix = self._api_prefix if scope["path"].startswith(self._api_prefix) else ""
-        return prefix + getattr(scope["route"], "path", "")
+        if (route := route_template(scope, self._api_prefix)) is not None:
+            return route
+        # Refused before it got there.
+        found = scope["state"].get("found_route")
+        return found.template if found else "unmatched"
+
+
+def route_template(scope: Scope, api_prefix: str) -> str | None:
+    """The path that the router found, with its parameters' names; None where no route was reached."""
+    path = getattr(scope.get("route"), "path", None)
+    if path is None:
+        return None
+    # FastAPI 0.165 leaves what a router was included under out of a route's path.
+    return (api_prefix if scope["path"].startswith(api_prefix) else "") + path
 
 
 class _TaggedSend:
@@ -104,7 +112,7 @@ class RefuseWhileDraining:
         self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._lifecycle.is_draining and scope["path"] not in _PROBES:
+        if scope["type"] == "http" and self._lifecycle.is_draining and scope["path"] not in PROBES:
             error = ShuttingDownError("The server is shutting down.", retry_after_seconds=5)
             await problem_response(error, scope)(scope, receive, send)
             return

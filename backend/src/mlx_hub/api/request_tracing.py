@@ -5,9 +5,8 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlx_hub.api.middleware import PROBES, route_template
 from mlx_hub.observability.tracing import Span, Tracing
-
-_UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 
 class TraceRequests:
@@ -24,7 +23,7 @@ class TraceRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
-        elif scope["type"] != "http" or scope["path"] in _UNTRACED:
+        elif scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
         else:
             await self._trace(scope, receive, send)
@@ -57,10 +56,7 @@ class TraceRequests:
 
     def _describe(self, span: Span, scope: Scope, status: int) -> None:
         """What is known once the request was routed and answered."""
-        path = getattr(scope.get("route"), "path", None)
-        if path is not None:
-            # FastAPI 0.165 leaves what a router was included under out of a route's path.
-            route = (self._api_prefix if scope["path"].startswith(self._api_prefix) else "") + path
+        if (route := route_template(scope, self._api_prefix)) is not None:
             span.rename(f"{scope['method']} {route}")
             span.note({"http.route": route})
         span.note({"mlx.request_id": scope["state"]["request_id"]})

@@ -17,7 +17,8 @@ from unified_mlx_app.services.lifecycle import Lifecycle
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
+PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/health/deep", "/metrics"})
+"""Asked again and again: answered while draining, and neither logged nor traced."""
 
 
 class RequestContext:
@@ -54,7 +55,7 @@ class RequestContext:
         method = scope["method"] if scope["method"] in {"GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"} else "other"
         self._metrics.requests.labels(method, route, str(status or 499)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        if scope["path"] not in _PROBES:
+        if scope["path"] not in PROBES:
             log.info("request_done", method=method, route=route, status=status, seconds=round(seconds, 4))
 
 
@@ -84,7 +85,7 @@ class RefuseWhileDraining:
         self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._lifecycle.is_draining and scope["path"] not in _PROBES:
+        if scope["type"] == "http" and self._lifecycle.is_draining and scope["path"] not in PROBES:
             error = ShuttingDownError("The server is shutting down.", retry_after_seconds=5)
             await error_response(error)(scope, receive, send)
             return

@@ -5,9 +5,8 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unified_mlx_app.api.middleware import PROBES
 from unified_mlx_app.observability.tracing import Span, Tracing
-
-_UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 
 class TraceRequests:
@@ -23,7 +22,7 @@ class TraceRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
-        elif scope["type"] != "http" or scope["path"] in _UNTRACED:
+        elif scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
         else:
             await self._trace(scope, receive, send)
