@@ -66,6 +66,8 @@ def test_a_process_that_got_the_pid_of_a_dead_one_is_not_touched(
 
         assert DetachedProcess.find(tmp_path) is None
         DetachedProcess(stranger.pid, earlier).send(signal.SIGKILL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(1)
 
         # The clock was put right by a second meanwhile.
         _beat(tmp_path, stranger.pid, created + 1)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -226,10 +227,11 @@ def test_what_is_not_http_is_answered_in_json(server: RunningServer) -> None:
     host, port = server.base_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n")
-        answer = connection.recv(4096)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
 
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
+    assert (answer.status, body["error"]["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(

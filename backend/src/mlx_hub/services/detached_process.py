@@ -83,6 +83,10 @@ class DetachedProcess:
     def has_ended(self) -> bool:
         if self._has_ended:
             return True
+        # First whether it is that very process: the pid may by now be another child's, whose end is not this one's business.
+        if self._create_time is not None and not self._is_same(self._create_time):
+            self._has_ended = True
+            return True
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
@@ -98,11 +102,15 @@ class DetachedProcess:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def _is_same(self, create_time: float) -> bool:
+        try:
+            return is_same_process(psutil.Process(self.pid), create_time)
+        except psutil.Error:
+            return False
+
     def _is_alive(self) -> bool:
         try:
-            process = psutil.Process(self.pid)
-            is_same = self._create_time is None or is_same_process(process, self._create_time)
-            return is_same and process.status() != psutil.STATUS_ZOMBIE
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
