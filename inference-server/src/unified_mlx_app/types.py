@@ -57,6 +57,9 @@ class Markup(Struct, frozen=True, kw_only=True):
     """Start and end marks of parts in which stop strings do not count. An empty end: up to the end of the answer."""
     open_end: str = ""
     """End mark of a span that the prompt has opened already."""
+    harmony: str | None = None
+    """For answers in harmony, gpt-oss's format: what the prompt has begun of the first message. Stop strings count in its
+    messages to the reader alone."""
 
 
 class Constraint(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from fixtures.harmony import marked as in_harmony
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders
@@ -212,6 +213,37 @@ def test_a_span_that_the_prompt_opened_ends_in_the_answer() -> None:
     opened = Markup(spans=SPANS.spans, open_end="</t>")
 
     assert marked("a STOP</t>b STOP c", ["STOP"], opened) == ("a STOP</t>b ", True)
+
+
+@pytest.mark.parametrize(
+    ("opening", "text", "kept"),
+    [
+        ("", "<|channel|>final<|message|>a STOP b", "<|channel|>final<|message|>a "),
+        ("", "<|channel|>final <|constrain|>json<|message|>STOP", "<|channel|>final <|constrain|>json<|message|>"),
+        (
+            "",
+            "<|channel|>analysis<|message|>STOP<|end|><|start|>STOP<|channel|>final<|message|>STOP",
+            "<|channel|>analysis<|message|>STOP<|end|><|start|>STOP<|channel|>final<|message|>STOP",
+        ),
+        (
+            "",
+            "<|channel|>analysis<|message|>STOP<|end|><|start|>assistant<|channel|>commentary<|message|>a STOP",
+            "<|channel|>analysis<|message|>STOP<|end|><|start|>assistant<|channel|>commentary<|message|>a ",
+        ),
+        ("", "<|channel|>commentary to=functions.f<|message|>STOP", "<|channel|>commentary to=functions.f<|message|>STOP"),
+        ("", " to=functions.f<|channel|>commentary<|message|>STOP", " to=functions.f<|channel|>commentary<|message|>STOP"),
+        ("", "<|channel|>final<|message|>a ST<|end|>OP", "<|channel|>final<|message|>a ST<|end|>OP"),
+        ("", "a STOP b", "a "),
+        ("", "to STOP", "to "),
+        ("", "to", "to"),
+        ("<|channel|>final<|message|>", "a STOP b", "a "),
+        ("<|channel|>analysis<|message|>", "a STOP", "a STOP"),
+    ],
+)
+def test_stop_strings_count_in_what_harmony_shows_only(opening: str, text: str, kept: str) -> None:
+    markup = Markup(harmony=in_harmony(opening))
+
+    assert marked(in_harmony(text), ["STOP"], markup) == (in_harmony(kept), kept != text)
 
 
 def test_control_tokens_that_are_shown_stand_in_their_places() -> None:

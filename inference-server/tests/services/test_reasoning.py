@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from fixtures.harmony import TEMPLATE, loaded_harmony_tokenizer
 from tokenizers import AddedToken, Tokenizer
 from unified_mlx_app.errors import UnsupportedFieldError
-from unified_mlx_app.services.reasoning import ThinkMarks, effort_kwargs, is_thought_open, think_marks
+from unified_mlx_app.services.reasoning import ThinkMarks, effort_kwargs, is_thinking_model, is_thought_open, think_marks
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
 
 THINK = ("<think>", "</think>")
@@ -79,3 +80,25 @@ def test_an_effort_that_the_model_cannot_make_is_refused(tokens: tuple[str, ...]
 
 def test_a_model_that_never_thinks_need_not_be_told_so() -> None:
     assert effort_kwargs("none", tokenizer()) == {}
+
+
+@pytest.mark.parametrize(
+    ("effort", "told"), [("minimal", "low"), ("low", "low"), ("medium", "medium"), ("high", "high"), ("max", "high")]
+)
+def test_gpt_oss_gets_an_effort_that_it_knows(effort: str, told: str) -> None:
+    assert effort_kwargs(effort, loaded_harmony_tokenizer()) == {"reasoning_effort": told}
+
+
+def test_gpt_oss_cannot_be_told_not_to_think() -> None:
+    with pytest.raises(UnsupportedFieldError, match="low, medium or high") as refusal:
+        effort_kwargs("none", loaded_harmony_tokenizer(), param="reasoning.effort")
+
+    assert refusal.value.param == "reasoning.effort"
+
+
+def test_harmony_is_known_by_its_tokens_and_its_template() -> None:
+    assert is_thinking_model(loaded_harmony_tokenizer())
+    assert think_marks(loaded_harmony_tokenizer()) is None
+    assert not is_thinking_model(loaded_harmony_tokenizer("<|im_start|>"))
+    assert not is_thinking_model(tokenizer("<|channel|>", "<|message|>", "<|start|>", template=TEMPLATE))
+    assert not tokenizer("<|channel>", "<channel|>", template="<|channel>thought").speaks_harmony()

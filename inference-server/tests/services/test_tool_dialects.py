@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.harmony import loaded_harmony_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
@@ -14,7 +15,7 @@ from unified_mlx_app.services.answer_parts import AnswerParser, AnswerShape, Cal
 from unified_mlx_app.services.tokenizers import LoadedTokenizer, load_tokenizer
 from unified_mlx_app.services.tool_calls import Tool, ToolUse
 from unified_mlx_app.services.tool_dialects.calls import MalformedCallError, to_value
-from unified_mlx_app.services.tool_dialects.table import DIALECTS, dialect_of
+from unified_mlx_app.services.tool_dialects.table import DIALECTS, HARMONY, dialect_of
 
 MLX_DIALECTS = sorted(
     path.stem for path in Path(importlib.import_module("mlx_lm.tool_parsers").__file__).parent.glob("[a-z]*.py")
@@ -289,6 +290,12 @@ def test_the_configuration_goes_before_the_template_and_the_vocabulary_comes_las
     assert dialect_of(tokenizer("plain", "<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>")) == DIALECTS["kimi_k3"]
     assert dialect_of(tokenizer("plain", "<|tool_call_start|>", "<|tool_call_end|>")) == DIALECTS["pythonic"]
     assert dialect_of(tokenizer("plain")) is None
+
+
+def test_control_tokens_that_the_template_writes_tell_harmony() -> None:
+    assert dialect_of(loaded_harmony_tokenizer()) == HARMONY
+    assert dialect_of(loaded_harmony_tokenizer("<|start|><|channel|><|message|> no t00ls")) is None
+    assert dialect_of(loaded_harmony_tokenizer("<tool_call>")) == DIALECTS["json_tools"]
 
 
 def test_the_demo_model_writes_json(demo_model: Path) -> None:

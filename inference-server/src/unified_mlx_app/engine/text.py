@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from unified_mlx_app.harmony import MessageReader
 from unified_mlx_app.marks import first_mark, overlap
 from unified_mlx_app.types import Markup
 
@@ -34,7 +35,7 @@ class TextStream:
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = (), markup: Markup | None = None) -> None:
         self._decode = decode
         self._shown_tokens = markup.shown_tokens if markup else {}
-        self._stops = _StopFinder(stop, markup or Markup()) if stop else None
+        self._stops = _stop_finder(stop, markup or Markup()) if stop else None
         self._ids: list[int] = []
         self._window_start = 0  # Decoding starts here, so that a token sees the ones it may join with.
         self._decided_end = 0  # Text of tokens before this has left the window.
@@ -102,3 +103,30 @@ class _StopFinder:
     def flush(self) -> str:
         held, self._held = self._held, ""
         return held
+
+
+class _HarmonyStops:
+    """Looks for stop strings in those messages that the answer's reader sees, in each by itself."""
+
+    def __init__(self, stop: Sequence[str], opening: str) -> None:
+        self._reader = MessageReader(opening)
+        self._finder = _StopFinder(stop, Markup())
+
+    def take(self, delta: str) -> Piece:
+        released = ""
+        for run in self._reader.push(delta):
+            if not run.is_visible:
+                released += self._finder.flush() + run.text
+                continue
+            piece = self._finder.take(run.text)
+            released += piece.text
+            if piece.is_stopped:
+                return Piece(released, piece.stop)
+        return Piece(released)
+
+    def flush(self) -> str:
+        return self._finder.flush() + "".join(run.text for run in self._reader.finish())
+
+
+def _stop_finder(stop: Sequence[str], markup: Markup) -> _StopFinder | _HarmonyStops:
+    return _StopFinder(stop, markup) if markup.harmony is None else _HarmonyStops(stop, markup.harmony)

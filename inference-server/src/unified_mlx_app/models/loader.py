@@ -17,6 +17,7 @@ from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.utils import load_adapters
 
 from unified_mlx_app.errors import ModelLoadError
+from unified_mlx_app.harmony import end_token_ids
 from unified_mlx_app.identity import FileDigests, Namespace
 from unified_mlx_app.models.grammars import Grammars
 from unified_mlx_app.models.multi_lora import Adapter, SharedModel, adapter_of, can_mix
@@ -56,6 +57,11 @@ class LoadedModel:
     """Why several tokens cannot be checked in one pass and the wrong ones taken back; None if they can."""
     files: tuple[tuple[str, int, int, int], ...]
     """`files_of` when it was loaded: tells when the files on disk are another model's."""
+
+    @property
+    def is_trimmable(self) -> bool:
+        """Whether it keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
+        return self.why_no_guesses is None
 
     def kv_bytes(self, num_tokens: int) -> int:
         """Estimated bytes of KV state of one row with `num_tokens` tokens."""
@@ -105,7 +111,7 @@ def _load(spec: ModelSpec, digests: FileDigests, base: LoadedModel | None) -> Lo
         decode, eos_token_ids, grammars_for = base.decode, base.eos_token_ids, lambda _: base.grammars
     else:
         model, tokenizer = mlx_lm.load(spec.path, adapter_path=spec.adapter_path)[:2]
-        decode, eos_token_ids = _decoder(tokenizer), tuple(sorted(tokenizer.eos_token_ids))
+        decode, eos_token_ids = _decoder(tokenizer), _end_token_ids(tokenizer)
         grammars_for = partial(_grammars, tokenizer, eos_token_ids)
     model.eval()
     config = json.loads((Path(spec.path) / "config.json").read_text())
@@ -199,6 +205,10 @@ def _decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
     if backend is not None:
         return lambda ids: backend.decode(list(ids), skip_special_tokens=True)
     return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _end_token_ids(tokenizer: Any) -> tuple[int, ...]:
+    return tuple(sorted(end_token_ids(tokenizer.eos_token_ids, tokenizer.get_vocab().get)))
 
 
 def _grammars(tokenizer: Any, eos_token_ids: Sequence[int], vocab_size: int) -> Grammars:

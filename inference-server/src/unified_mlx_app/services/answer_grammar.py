@@ -39,7 +39,7 @@ def answer_constraint(given: GrammarInput, tokenizer: LoadedTokenizer) -> Constr
         if use.must_call:
             rules = [f"answer: {writer.calls(use, dialect, given.arguments)}"]
         elif content is not None:
-            rules = [f"answer: {writer.calls(use, dialect, given.arguments)} | content", f"content: {_whole(content)}"]
+            rules = [f"answer: {writer.calls(use, dialect, given.arguments)} | content", f"content: {whole(content)}"]
         elif given.arguments:
             rules = writer.free_with_calls(use, dialect, given.shape.think, given.arguments)
             return Constraint(kind="tool_calls", grammar="\n".join(["start: answer", *rules]))
@@ -48,10 +48,11 @@ def answer_constraint(given: GrammarInput, tokenizer: LoadedTokenizer) -> Constr
         return _with_thought("tool_calls", rules, given, writer)
     if content is None or given.shape.think is None or not (given.may_think or given.shape.is_thinking):
         return content.constraint if content else None
-    return _with_thought(content.constraint.kind, [f"answer: {_whole(content)}"], given, writer)
+    return _with_thought(content.constraint.kind, [f"answer: {whole(content)}"], given, writer)
 
 
-def _whole(content: CheckedFormat) -> str:
+def whole(content: CheckedFormat) -> str:
+    """The format as an expression for a rule."""
     return content.expression or f"%lark {{\n{content.constraint.grammar}\n}}"
 
 

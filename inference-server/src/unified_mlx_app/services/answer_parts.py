@@ -52,6 +52,8 @@ class AnswerShape:
     """The prompt has opened a thought."""
     dialect: Dialect | None = None
     tools: ToolUse | None = None
+    harmony: str | None = None
+    """For an answer in harmony, gpt-oss's format: what the prompt has begun of its first message."""
 
 
 @dataclass(slots=True)
@@ -63,12 +65,22 @@ class _Token:
 
 
 @dataclass(slots=True)
-class _Text:
+class PendingText:
     """The part of the answer that is not taken apart yet; `offset` characters were before it."""
 
     offset: int = 0
     pending: str = ""
     tokens: deque[_Token] = field(default_factory=deque)
+    has_logprobs: bool = False
+
+    def add(self, text: str, num_tokens: int, logprobs: Sequence[TokenLogprob] | None) -> None:
+        """The tokens that come with `text` begin where the text so far ends."""
+        self.has_logprobs = self.has_logprobs or logprobs is not None
+        scores = [*(logprobs or ())]
+        start = self.offset + len(self.pending)
+        for index in range(num_tokens):
+            self.tokens.append(_Token(start, scores[index] if index < len(scores) else None))
+        self.pending += text
 
     def take(self, size: int, *, is_last: bool = False) -> tuple[str, list[_Token]]:
         """The next `size` characters and the tokens that begin in them; the last take has all tokens that are left."""
@@ -94,10 +106,8 @@ class AnswerParser:
         self._is_at_start = True
         """No content was told yet, so a thought may begin."""
         self._strips = self._state == "thought"
-        self._text = _Text()
-        self._has_logprobs = False
+        self._text = PendingText()
         self._parts: list[Part] = []
-        self._num_received = 0
         self._num_calls = 0
         self.reasoning_tokens = 0
         """Tokens in thoughts so far, their marks included."""
@@ -106,12 +116,7 @@ class AnswerParser:
         """Take more of the answer: the tokens that came with it begin where the text so far ends."""
         if self._is_plain:
             return [TextPart(text, list(logprobs) if logprobs is not None else None)] if text or logprobs else []
-        self._has_logprobs = self._has_logprobs or logprobs is not None
-        scores = [*(logprobs or ())]
-        for index in range(num_tokens):
-            self._text.tokens.append(_Token(self._num_received, scores[index] if index < len(scores) else None))
-        self._num_received += len(text)
-        self._text.pending += text
+        self._text.add(text, num_tokens, logprobs)
         while self._step():
             pass
         return self._told()
@@ -310,7 +315,7 @@ class AnswerParser:
         scores = [token.logprob for token in tokens if token.logprob is not None]
         if text or scores:
             self._strips = self._is_at_start = False
-            self._parts.append(TextPart(text, scores if self._has_logprobs else None))
+            self._parts.append(TextPart(text, scores if self._text.has_logprobs else None))
 
 
 def _num_blanks(text: str) -> int:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unified_mlx_app.errors import UnsupportedFieldError
+from unified_mlx_app.harmony import TOKENS, opened_by
 from unified_mlx_app.services.answer_grammar import GrammarInput, answer_constraint
 from unified_mlx_app.services.answer_parts import AnswerShape
 from unified_mlx_app.services.format_worker import CheckedFormat
 from unified_mlx_app.services.generation import ChatPrompt, GenerationRequest
+from unified_mlx_app.services.harmony_grammar import HarmonyDemand, can_be_demanded, harmony_constraint
 from unified_mlx_app.services.reasoning import effort_kwargs, is_thought_open, think_marks
 from unified_mlx_app.services.structured_output import StructuredOutput, WantedFormat
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
@@ -38,11 +40,23 @@ class AnswerRules:
         """`prompt` is the text that a chat template gave; None for a prompt that is no conversation."""
         if prompt is None:
             return AnswerShape(), Markup(), self.content.constraint if self.content else None
+        may_think = not any(self.template_kwargs.get(name) is False for name in ("enable_thinking", "thinking"))
+        if self.shape.harmony is not None:
+            return self._for_harmony(opened_by(prompt), may_think=may_think)
         think = self.shape.think
         shape = replace(self.shape, is_thinking=think is not None and is_thought_open(prompt, think))
-        may_think = not any(self.template_kwargs.get(name) is False for name in ("enable_thinking", "thinking"))
         constraint = answer_constraint(GrammarInput(shape, self.arguments, self.content, may_think), self.tokenizer)
         return shape, _markup(shape, self.tokenizer), constraint
+
+    def _for_harmony(self, opening: str, *, may_think: bool) -> tuple[AnswerShape, Markup, Constraint | None]:
+        shape, token_id = replace(self.shape, harmony=opening), self.tokenizer.backend.token_to_id
+        shown = {found: mark for token, mark in TOKENS.items() if (found := token_id(token)) is not None}
+        demand = HarmonyDemand(opening, shape.tools, self.arguments, self.content, may_think)
+        constraint = harmony_constraint(demand, self.tokenizer)
+        if constraint is not None and not can_be_demanded(opening):
+            message = "The model's chat template begins the answer itself, so its form cannot be demanded; ask for plain text."
+            raise UnsupportedFieldError(message, param="response_format" if self.content else "tools")
+        return shape, Markup(shown_tokens=shown, harmony=opening), constraint
 
 
 async def answer_rules(request: GenerationRequest, tokenizer: LoadedTokenizer, formats: StructuredOutput) -> AnswerRules:
@@ -51,14 +65,15 @@ async def answer_rules(request: GenerationRequest, tokenizer: LoadedTokenizer, f
     if not isinstance(request.prompts[0], ChatPrompt):
         return AnswerRules(tokenizer, AnswerShape(), content, None, {})
     kwargs = effort_kwargs(request.reasoning_effort, tokenizer, param=request.effort_param) | request.prompts[0].template_kwargs
-    think, use = think_marks(tokenizer), request.tools
+    is_harmony, use = tokenizer.speaks_harmony(), request.tools
+    shape = AnswerShape(harmony="") if is_harmony else AnswerShape(think_marks(tokenizer))
     if use is None:
-        return AnswerRules(tokenizer, AnswerShape(think), content, None, kwargs)
+        return AnswerRules(tokenizer, shape, content, None, kwargs)
     dialect = dialect_of(tokenizer)
     if dialect is None:
         raise UnsupportedFieldError("The model's chat template takes no tools; leave tools out.", param="tools")
     arguments = await _checked_arguments(use, formats)
-    shape = AnswerShape(think, dialect=_forcible(dialect) if arguments else dialect, tools=use)
+    shape = replace(shape, dialect=_forcible(dialect) if arguments else dialect, tools=use)
     return AnswerRules(tokenizer, shape, content, use.for_template(), kwargs, arguments)
 
 

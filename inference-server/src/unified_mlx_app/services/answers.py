@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from unified_mlx_app.engine.messages import Chunk, Finished
 from unified_mlx_app.services.answer_parts import AnswerParser, CallPart, Part, TextPart, ThoughtPart
 from unified_mlx_app.services.generation import Generation
+from unified_mlx_app.services.harmony_parts import HarmonyParser
 from unified_mlx_app.services.tool_calls import ToolCall
 from unified_mlx_app.types import FinishReason, TokenLogprob, Usage
 
@@ -33,7 +34,8 @@ class ChoiceEnd:
 
 async def answer_parts(generation: Generation) -> AsyncGenerator[ChoicePart | ChoiceEnd, None]:
     """The parts of all choices as they become certain, with a ChoiceEnd for each. Whoever reads closes the generation."""
-    parsers = [AnswerParser(generation.shape) for _ in range(generation.num_choices)]
+    parser_class = AnswerParser if generation.shape.harmony is None else HarmonyParser
+    parsers = [parser_class(generation.shape) for _ in range(generation.num_choices)]
     num_calls = [0] * len(parsers)
     async for event in generation.events:
         parser = parsers[event.choice]
@@ -46,7 +48,7 @@ async def answer_parts(generation: Generation) -> AsyncGenerator[ChoicePart | Ch
             yield ChoiceEnd(event.choice, event.reason, calls, event.completion_tokens, thoughts, event.stop)
 
 
-def _pushed(parser: AnswerParser, chunk: Chunk) -> list[Part]:
+def _pushed(parser: AnswerParser | HarmonyParser, chunk: Chunk) -> list[Part]:
     """A chunk of several tokens, which the response cache merged, is read as those tokens came."""
     if not chunk.text_ends:
         return parser.push(chunk.text, len(chunk.token_ids), chunk.logprobs)

@@ -15,9 +15,11 @@ import structlog
 from pebble import ProcessExpired
 
 from unified_mlx_app.errors import InvalidRequestError, UnavailableError
+from unified_mlx_app.harmony import is_harmony_template
 from unified_mlx_app.observability.tracing import span
 from unified_mlx_app.services import template_worker
 from unified_mlx_app.services.chat_messages import check_template_kwargs, to_template_messages
+from unified_mlx_app.services.harmony_messages import described, to_harmony
 from unified_mlx_app.services.process_limits import limit_memory
 from unified_mlx_app.services.template_worker import Layout, RenderJob, TemplateError
 from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES, LoadedTokenizer, Tokenizers
@@ -90,7 +92,7 @@ class ChatTemplates:
         do in time, and UnavailableError when no process became free.
         """
         tokenizer = await self._tokenizers.get(spec)
-        job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+        job, _ = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
         key = _layout_key(job)
         layout = self._layouts.get(key)
         with span("render"):
@@ -118,9 +120,12 @@ class ChatTemplates:
         """
         try:
             tokenizer = await self._tokenizers.get(spec)
-            job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+            job, origins = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
             char_index = await tokenizer.char_of_token(prompt.text, token_index)
-            return None if char_index is None else await self._run(template_worker.find_message, job, prompt.text, char_index)
+            if char_index is None:
+                return None
+            message = await self._run(template_worker.find_message, job, prompt.text, char_index)
+            return None if message is None else origins[message]
         except (InvalidRequestError, UnavailableError):
             return None
 
@@ -140,13 +145,14 @@ class ChatTemplates:
         """
         try:
             tokenizer = await self._tokenizers.get(spec)
-            job = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
+            job, origins = _job(tokenizer, messages, tools=tools, template_kwargs=template_kwargs)
             found = await self._run(template_worker.find_contents, job, prompt.text, char_indexes)
         except (InvalidRequestError, UnavailableError):
             return [None] * len(char_indexes)
         contents = [str(message["content"]) for message in job.messages]
         return [
-            Found(each[0], str(messages[each[0]].get("role")), contents[each[0]], each[1]) if each else None for each in found
+            Found(origins[each[0]], str(messages[origins[each[0]]].get("role")), contents[each[0]], each[1]) if each else None
+            for each in found
         ]
 
     def _remember(self, key: str, layout: Layout) -> Layout:
@@ -176,7 +182,8 @@ def _job(
     *,
     tools: list[dict[str, Any]] | None,
     template_kwargs: dict[str, Any],
-) -> RenderJob:
+) -> tuple[RenderJob, list[int]]:
+    """What to render, and for each of its messages which of `messages` it comes from."""
     check_template_kwargs(template_kwargs)
     template = tokenizer.template_for(has_tools=bool(tools))
     if not template:
@@ -185,7 +192,11 @@ def _job(
     plain = to_template_messages(messages, template=template)
     if sum(len(message["content"]) for message in plain) > MAX_TEXT_BYTES:
         raise InvalidRequestError(f"messages has more than {MAX_TEXT_BYTES} bytes.", param="messages")
-    return RenderJob(template, plain, tools or None, {**tokenizer.special_tokens, **template_kwargs})
+    origins = [*range(len(plain))]
+    if is_harmony_template(template):
+        placed = to_harmony(plain)
+        plain, origins, tools = [each.message for each in placed], [each.origin for each in placed], described(tools or [])
+    return RenderJob(template, plain, tools or None, {**tokenizer.special_tokens, **template_kwargs}), origins
 
 
 def _layout_key(job: RenderJob) -> str:

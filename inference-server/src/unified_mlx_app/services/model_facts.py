@@ -11,7 +11,7 @@ from pathlib import Path
 from unified_mlx_app.errors import ModelLoadError
 from unified_mlx_app.models.draft_models import why_no_guesses
 from unified_mlx_app.services.embeddings import NoEmbeddingsError, pooling_of
-from unified_mlx_app.services.reasoning import think_marks
+from unified_mlx_app.services.reasoning import is_thinking_model
 from unified_mlx_app.services.tokenizers import Fingerprint, fingerprint_of, load_tokenizer
 from unified_mlx_app.services.tool_dialects.table import dialect_of
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> ModelFacts:
         completion=True,
         chat=has_template,
         tools=has_template and dialect_of(tokenizer) is not None,
-        reasoning=has_template and think_marks(tokenizer) is not None,
+        reasoning=has_template and is_thinking_model(tokenizer),
         # Grammars are made for any tokenizer that is served.
         structured_output=True,
         embeddings=_has_embeddings(path),

@@ -30,6 +30,9 @@ _COMPOSED_MARKS = (
 _SWITCHES = ("enable_thinking", "thinking")
 """Template variables that switch thoughts on and off."""
 
+_HARMONY_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+"""The efforts that gpt-oss was trained on, for those that clients may ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ThinkMarks:
@@ -52,6 +55,11 @@ def think_marks(tokenizer: LoadedTokenizer) -> ThinkMarks | None:
     return None
 
 
+def is_thinking_model(tokenizer: LoadedTokenizer) -> bool:
+    """Whether thoughts are told apart from its answers."""
+    return tokenizer.speaks_harmony() or think_marks(tokenizer) is not None
+
+
 def is_thought_open(prompt: str, marks: ThinkMarks) -> bool:
     """Whether the rendered prompt ends within a thought, so that the answer begins with one."""
     return prompt.rstrip().endswith(marks.start)
@@ -65,13 +73,18 @@ def effort_kwargs(effort: str | None, tokenizer: LoadedTokenizer, *, param: str 
     if effort is None:
         return {}
     template = tokenizer.template_for(has_tools=True) or ""
+    if tokenizer.speaks_harmony() and "reasoning_effort" in template:
+        if effort not in _HARMONY_EFFORTS:
+            message = f"The model thinks before every answer, so its effort cannot be {effort!r}; ask for low, medium or high."
+            raise UnsupportedFieldError(message, param=param)
+        return {"reasoning_effort": _HARMONY_EFFORTS[effort]}
     switches = {name: effort != "none" for name in _SWITCHES if re.search(rf"\b{name}\b", template)}
     if "reasoning_effort" in template:
         return {**switches, "reasoning_effort": effort}
-    is_thinking_model = think_marks(tokenizer) is not None
-    if not is_thinking_model and effort == "none":
+    can_think = is_thinking_model(tokenizer)
+    if not can_think and effort == "none":
         return {}
-    if not is_thinking_model or not switches:
+    if not can_think or not switches:
         message = "The model has no switch for thinking; leave it out."
         raise UnsupportedFieldError(message, param=param)
     return switches

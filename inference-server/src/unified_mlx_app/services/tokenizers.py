@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from tokenizers import Encoding, Tokenizer
 from transformers import AutoTokenizer
 
+from unified_mlx_app import harmony
 from unified_mlx_app.errors import InvalidRequestError, ModelLoadError
 from unified_mlx_app.models.local_models import UnusableModelError, context_length, read_json_object
 from unified_mlx_app.types import ModelSpec
@@ -73,6 +74,12 @@ class LoadedTokenizer:
             named = self.chat_template.get("tool_use") if has_tools else None
             return named or self.chat_template.get("default")
         return self.chat_template
+
+    def speaks_harmony(self) -> bool:
+        """Whether answers are in harmony, gpt-oss's format: it has those control tokens, and its template uses them."""
+        if not harmony.is_harmony_template(self.template_for(has_tools=True) or ""):
+            return False
+        return all(self.backend.token_to_id(token) is not None for token in harmony.TOKENS)
 
     def template_digest(self) -> str | None:
         """SHA-256 of the model's chat templates, None without one."""
@@ -230,7 +237,7 @@ def load_tokenizer(path: Path) -> LoadedTokenizer:
     return LoadedTokenizer(
         backend=backend,
         vocab_size=vocab_size,
-        eos_token_ids=_eos_token_ids(path, config, tokenizer.eos_token_id),
+        eos_token_ids=harmony.end_token_ids(_eos_token_ids(path, config, tokenizer.eos_token_id), backend.token_to_id),
         max_context_tokens=context_length(path, config),
         chat_template=tokenizer.chat_template,
         special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},

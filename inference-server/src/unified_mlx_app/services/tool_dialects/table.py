@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unified_mlx_app.services.tokenizers import LoadedTokenizer
 from unified_mlx_app.services.tool_dialects.calls import ParsedCall, Schemas
+from unified_mlx_app.services.tool_dialects.harmony_calls import parse_harmony
 from unified_mlx_app.services.tool_dialects.json_calls import parse_json, parse_kimi_k2, parse_mistral
 from unified_mlx_app.services.tool_dialects.literal_calls import parse_function_gemma, parse_gemma4, parse_pythonic
 from unified_mlx_app.services.tool_dialects.tagged_calls import (
@@ -38,6 +39,8 @@ _KIMI_K3_MARKS = ("<|open|>", "<|close|>", "<|sep|>")
 
 JSON = Dialect("json_tools", "<tool_call>", "</tool_call>", parse_json)
 BARE_JSON = Dialect("bare_json", "", "", parse_json)
+HARMONY = Dialect("harmony", "", "", parse_harmony)
+"""Its calls stand between no marks: they are messages, which `harmony_parts.py` reads."""
 DIALECTS = {
     dialect.name: dialect
     for dialect in (
@@ -104,9 +107,11 @@ _BY_TEMPLATE = (
 
 def dialect_of(tokenizer: LoadedTokenizer) -> Dialect | None:
     """None for a model whose template takes no tools."""
+    template = tokenizer.template_for(has_tools=True) or ""
+    if tokenizer.speaks_harmony():
+        return HARMONY if "tools" in template else None
     if tokenizer.tool_parser_type in DIALECTS:
         return DIALECTS[tokenizer.tool_parser_type]
-    template = tokenizer.template_for(has_tools=True) or ""
     for name, texts in _BY_TEMPLATE:
         if all(text in template for text in texts):
             return DIALECTS[name]
