@@ -1,6 +1,7 @@
 """Rows of one real model: what joins, what leaves, and what a broken row costs its neighbours."""
 
 from collections.abc import Callable
+from typing import cast
 
 import mlx.core as mx
 import numpy as np
@@ -9,20 +10,27 @@ from engine.conftest import prompt
 from fixtures.kv_models import KV_KINDS
 from unified_mlx_app.cache.kv import capture
 from unified_mlx_app.engine.runner import Runner
-from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy, guard_processor, guard_sampler
+from unified_mlx_app.engine.sampling import Draw, LogitsProcessor, Sampler, TokenMask, greedy, guard_processor, guard_sampler
+from unified_mlx_app.models.grammars import GrammarRow
 from unified_mlx_app.models.loader import LoadedModel
 
 Load = Callable[[str], LoadedModel]
 
 
 def join(
-    runner: Runner, number: int, *, max_tokens: int = 10, sampler: Sampler = greedy, processor: LogitsProcessor | None = None
+    runner: Runner,
+    number: int,
+    *,
+    max_tokens: int = 10,
+    sampler: Sampler = greedy,
+    processor: LogitsProcessor | None = None,
+    mask: TokenMask | None = None,
 ) -> int:
     tokens = prompt(number, 12)
     caches = runner.start()
     runner.prefill(caches, np.asarray(tokens[:-1], np.int32))
-    processors = [processor] if processor else []
-    return runner.join(caches, tokens[-1], max_tokens=max_tokens, sampler=sampler, processors=processors, ignore_eos=True)
+    draw = Draw(sampler, [processor] if processor else [], mask)
+    return runner.join(caches, tokens[-1], max_tokens=max_tokens, draw=draw, ignore_eos=True)
 
 
 def finish(runner: Runner) -> dict[int, list[int]]:
@@ -44,13 +52,23 @@ def broken(*_: mx.array) -> mx.array:
     raise ArithmeticError("this row only")
 
 
-@pytest.mark.parametrize("part", ["sampler", "processor"])
+class _BrokenGrammar:
+    """A grammar that its row's tokens do not follow."""
+
+    def advance(self, token_id: int) -> None:
+        broken()
+
+    mask = broken
+
+
+@pytest.mark.parametrize("part", ["sampler", "processor", "mask"])
 def test_neighbours_of_a_row_that_raises_get_their_serial_tokens(part: str, loaded_model: Load) -> None:
     loaded, errors = loaded_model("qwen3"), list[Exception]()
     runner = Runner(loaded, max_rows=4)
     parts = {
         "sampler": {"sampler": guard_sampler(broken, errors.append)},
         "processor": {"processor": guard_processor(broken, errors.append)},
+        "mask": {"mask": TokenMask(cast(GrammarRow, _BrokenGrammar()), errors.append)},
     }
     rows = [join(runner, 0), join(runner, 1, **parts[part]), join(runner, 2)]
 
@@ -111,4 +129,4 @@ def test_caches_of_a_row_hold_its_prompt_and_every_token_it_gave(kind: str, load
 
 
 def join_with(runner: Runner, caches: list[object]) -> int:
-    return runner.join(caches, 2, max_tokens=6, sampler=greedy, processors=[], ignore_eos=True)
+    return runner.join(caches, 2, max_tokens=6, draw=Draw(greedy, []), ignore_eos=True)

@@ -110,7 +110,7 @@ def test_choices_share_one_prefill_and_the_first_equals_a_single_one(tiny: Path,
     with local_engine() as engine:
         (answer,) = engine.generate(command(tiny, prompt(3, 100), num_choices=4, **drawn))
 
-        assert answer.progress == [32, 64, 96, 99]
+        assert answer.progress == [32, 64, 96]
         assert engine.scheduler.totals.prompt_tokens == 100
         assert is_idle(engine)
 
@@ -124,7 +124,7 @@ def test_choices_do_not_change_the_state_they_share(tiny: Path) -> None:
     with local_engine() as engine:
         first, second = (engine.generate(command(tiny, prompt(3, 100), num_choices=3, **drawn))[0] for _ in range(2))
 
-        assert second.report.cached_tokens == 99
+        assert second.report.cached_tokens == 96
         assert second.choices == first.choices
 
 
@@ -142,8 +142,9 @@ def test_a_running_stream_gets_a_token_between_any_two_chunks_of_a_long_prompt(t
             engine.turn()
             tokens_at_chunk += [len(stream.chunks)] * (len(long_prompt.progress) - before)
 
-    assert len(tokens_at_chunk) == 32
-    assert tokens_at_chunk == list(range(tokens_at_chunk[0], tokens_at_chunk[0] + 32))
+    # The last 8 tokens run in the pass that gives the answer's first token.
+    assert len(tokens_at_chunk) == 31
+    assert tokens_at_chunk == list(range(tokens_at_chunk[0], tokens_at_chunk[0] + 31))
 
 
 def test_a_short_prompt_overtakes_a_long_one(tiny: Path) -> None:
@@ -162,7 +163,7 @@ def test_equal_prompts_that_arrive_together_are_computed_once(tiny: Path) -> Non
         first, *others = engine.generate(*(command(tiny, prompt(1, 300), max_tokens=5) for _ in range(6)))
 
         assert first.report.cached_tokens == 0
-        assert [answer.report.cached_tokens for answer in others] == [299] * 5
+        assert [answer.report.cached_tokens for answer in others] == [288] * 5  # The rest runs with each one's last token.
         assert all(answer.tokens == first.tokens for answer in others)
 
 

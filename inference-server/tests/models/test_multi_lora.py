@@ -12,7 +12,8 @@ from fixtures.adapters import write_adapter
 from fixtures.models import ModelMaker
 from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache
 from mlx_lm.utils import load_adapters
-from unified_mlx_app.models.multi_lora import Adapter, AdapterRows, SharedModel, adapter_of, can_mix
+from unified_mlx_app.models.multi_lora import Adapter, SharedModel, adapter_of, can_mix
+from unified_mlx_app.models.row_values import RowValues
 
 TOKENS = mx.array([[5], [900], [77]])
 
@@ -52,7 +53,7 @@ def test_rows_of_one_adapter_and_rows_of_none_have_the_bits_of_mlx_lm(base: Path
     adapter, shared = taken(view, adapter_path), SharedModel(model)
 
     for used, reference in ((adapter, view), (None, model), (adapter, view)):
-        logits = shared(TOKENS, [*batch_of(model), AdapterRows([used] * 3)])
+        logits = shared(TOKENS, [*batch_of(model), RowValues([used] * 3)])
         assert mx.array_equal(logits, reference(TOKENS, cache=batch_of(model)))
     long_prompt = mx.arange(200)[None]
     alone = shared.run_alone(long_prompt, make_prompt_cache(model), adapter)
@@ -67,26 +68,12 @@ def test_what_overflows_in_one_row_stays_in_that_row(base: Path, tmp_path: Path)
     shared = SharedModel(model)
     assert wild.is_finite
 
-    logits = shared(TOKENS, [*batch_of(model), AdapterRows([None, wild, tame])])
-    quiet = shared(TOKENS, [*batch_of(model), AdapterRows([None, None, tame])])
+    logits = shared(TOKENS, [*batch_of(model), RowValues([None, wild, tame])])
+    quiet = shared(TOKENS, [*batch_of(model), RowValues([None, None, tame])])
 
     assert mx.isnan(logits[1]).any()
     assert mx.allclose(logits[0], quiet[0], atol=1e-4)
     assert mx.allclose(logits[2], quiet[2], atol=1e-4)
-
-
-def test_the_adapters_of_rows_move_with_them() -> None:
-    one, two = (Adapter({}, scale) for scale in (1.0, 2.0))
-
-    rows = AdapterRows.merge([AdapterRows([one]), AdapterRows([None]), AdapterRows([two])])
-    other = copy.deepcopy(rows)
-    rows.filter([2, 0])
-    rows.extend(other)
-
-    assert rows.adapters == [two, one, one, None, two]
-    assert other.adapters == [one, None, two]
-    assert rows.extract(1).adapters == [one]
-    assert rows.state == []
 
 
 class _FoldingModel(nn.Module):

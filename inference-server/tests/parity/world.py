@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from fixtures.answers import Answer, command
+from fixtures.answers import Answer, command, spec_of
 from fixtures.local_engine import LocalEngine
 from unified_mlx_app.cache.prefix_index import common_prefix_length
 from unified_mlx_app.engine.messages import Generate
@@ -51,10 +51,10 @@ class Chat:
         return command(model, self.tokens, system=len(self.system), turns=self.ends, max_tokens=max_tokens, top_logprobs=2)
 
 
-def cuts_of(each: Generate) -> list[int]:
+def cuts_of(each: Generate, *, is_trimmable: bool) -> list[int]:
     """Where a cold run cuts the prefill of this request."""
     request = Request(each, np.asarray(each.prompt, np.int32), 0.0, None)
-    return prefill_cuts(request, CHUNK_TOKENS)
+    return prefill_cuts(request, CHUNK_TOKENS, is_trimmable=is_trimmable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,14 @@ class BitOracle:
     computed with the same cuts. Tokens that were decoded one by one are never that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_trimmable: bool) -> None:
+        self._is_trimmable = is_trimmable
         self._runs: list[_Run] = []
 
     def must_agree(self, each: Generate, answer: Answer) -> bool:
         """Record one request, and say whether its numbers must be those of the cold run."""
-        tokens, cuts, cached = np.asarray(each.prompt, np.int32), cuts_of(each), answer.report.cached_tokens
+        tokens, cached = np.asarray(each.prompt, np.int32), answer.report.cached_tokens
+        cuts = cuts_of(each, is_trimmable=self._is_trimmable)
         pure_tokens = min([cached, *(self._agreed(run, tokens, cuts, cached) for run in self._runs)])
         is_pure = pure_tokens == cached and (cached == 0 or cached in cuts)
         ends = [boundary.end_tokens for boundary in each.boundaries]
@@ -116,7 +118,7 @@ class World:
         self.model = model
         self.cached = cached
         self._uncached = uncached
-        self._oracle = BitOracle()
+        self._oracle = BitOracle(is_trimmable=uncached.load(spec_of(model)).is_trimmable)
         self._expected = expected if expected is not None else {}
         self.num_requests = 0
         self.num_exact_reuses = 0

@@ -17,9 +17,10 @@ MIN_PROMPT_TOKENS = 5
 MIN_TRIMMED_TOKENS = 16
 """A shorter start that prompts share is the template's; reusing it saves nothing and would make the state inexact."""
 
-SNAP_TOKENS = 32
-"""A stored state is cut back to a boundary of the prompt's own prefill if that loses no more than this: the rest is prefilled
-in one chunk either way, and a state cut where the cold run cuts gives bit-identical results."""
+TAIL_TOKENS = 32
+"""So many tokens at the end of a prompt run in one pass, the one that gives the answer's first token. A stored state is cut back
+to a boundary of the prompt's own prefill if that loses no more than this: the rest is one pass either way, and a state cut
+where the cold run cuts gives bit-identical results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +81,4 @@ def _match(entry: Entry, num_tokens: int) -> Match:
 
 def _snap(num_tokens: int, cuts: Sequence[int]) -> int:
     cut = max((cut for cut in cuts if cut <= num_tokens), default=0)
-    return cut if cut and num_tokens - cut <= SNAP_TOKENS else num_tokens
+    return cut if cut and num_tokens - cut <= TAIL_TOKENS else num_tokens

@@ -24,10 +24,11 @@ def may_prefill(request: Request, prefilling: list[Request], chunk_tokens: int) 
 
 def prompt_of(request: Request, loaded: LoadedModel, chunk_tokens: int) -> Prompt:
     """The prompt as the cache sees it."""
-    cuts = prefill_cuts(request, reading_chunk_tokens(request, loaded.vocab_size, chunk_tokens))
+    reading_tokens = reading_chunk_tokens(request, loaded.vocab_size, chunk_tokens)
+    cuts = prefill_cuts(request, reading_tokens, is_trimmable=loaded.is_trimmable)
     # Without a system part, reusing half of the prompt or a whole chunk is what people would call a hit.
     shared_tokens = request.boundary_end("system") or min(chunk_tokens, len(request.tokens) // 2)
-    usable_tokens = request.prefill_end if request.command.is_warmup else len(request.tokens) - 1
+    usable_tokens = cuts[-1] if request.command.is_warmup else len(request.tokens) - 1
     owner = request.command.cache_owner
     namespace = replace(loaded.namespace, owner=owner) if owner else loaded.namespace
     return Prompt(namespace, request.tokens, cuts, shared_tokens, usable_tokens)

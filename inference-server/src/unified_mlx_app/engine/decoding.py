@@ -13,9 +13,8 @@ import structlog
 from unified_mlx_app.engine.messages import Chunk, Event, Finished
 from unified_mlx_app.engine.runner import Runner, Sampled
 from unified_mlx_app.engine.sampling import (
-    LogitsProcessor,
-    Sampler,
-    constrained,
+    Draw,
+    TokenMask,
     guard_processor,
     guard_sampler,
     make_processors,
@@ -30,8 +29,6 @@ from unified_mlx_app.models.grammars import GrammarError
 from unified_mlx_app.types import FinishReason, TokenLogprob
 
 log = structlog.get_logger()
-
-_Draw = tuple[Sampler, list[LogitsProcessor]]
 
 
 class Decoder:
@@ -60,10 +57,10 @@ class Decoder:
         """Rows of a batch that may come to decode alone."""
 
     def join(self, request: Request, *, is_alone: bool) -> None:
-        """Let each choice of a request decode with the others; `request.caches` hold all but the last token of the prompt.
+        """Let each choice of a request decode with the others; `request.caches` hold its prompt up to `request.position`.
 
-        When nobody else waits to start, the first tokens are drawn at once: waiting for the next batch step would cost that
-        step. In a burst the last tokens of all prompts run together in that step, which is faster for all.
+        The first tokens are drawn from the rest of the prompt at once. Only if that is its last token, and others wait to start,
+        it runs in the batch: in a burst the last tokens of all prompts go together in one step, which is faster for all.
         """
         runner, loaded, sampling = request.runner, request.loaded, request.command.sampling
         assert runner is not None
@@ -72,17 +69,17 @@ class Decoder:
             Sequence(request, choice, -1, TextStream(loaded.decode, sampling.stop, request.command.markup))
             for choice in range(request.command.num_choices)
         ]
-        draws = [(_sampler(sequence), _processors(sequence)) for sequence in request.sequences]
+        draws = [_draw(sequence) for sequence in request.sequences]
         solos = [
-            solo_for(sequence, *draw, chunk_tokens=self._chunk_tokens)
+            solo_for(sequence, draw, chunk_tokens=self._chunk_tokens)
             for sequence, draw in zip(request.sequences, draws, strict=True)
         ]
-        last_token = int(request.tokens[-1])
-        if not is_alone:
+        rest = request.tokens[request.position :]
+        if len(rest) == 1 and not is_alone:
             for sequence, draw, solo in zip(request.sequences, draws, solos, strict=True):
-                self._join(sequence, last_token, draw, solo)
+                self._join(sequence, int(rest[0]), draw, solo)
             return
-        first = runner.draw_first(request.caches, last_token, draws, loaded.adapter)
+        first = runner.draw_first(request.caches, rest, draws, loaded.adapter)
         for sequence, draw, solo, (token_id, logprobs) in zip(request.sequences, draws, solos, first, strict=True):
             reason = self._advance(sequence, token_id, logprobs, _end_at(sequence, token_id))
             if sequence.error is not None:
@@ -92,31 +89,29 @@ class Decoder:
             else:
                 self._on_finished(sequence, request.caches, 0)
 
-    def _join(self, sequence: Sequence, token_id: int, draw: _Draw, solo: Solo | None) -> None:
+    def _join(self, sequence: Sequence, token_id: int, draw: Draw, solo: Solo | None) -> None:
         """Let a row decode alone if it may and nobody else is on its runner, else in the batch, where one that is alone goes
         first. `token_id` is the last of its prompt or answer, which its caches do not hold."""
         runner = sequence.request.runner
         assert runner is not None
         other = self._alone.pop(id(runner), None)
         if other is not None:
-            self._insert(other.sequence, other.rest(), other.sequence.token_ids[-1], (other.sampler, other.processors), other)
+            self._insert(other.sequence, other.rest(), other.sequence.token_ids[-1], other.draw, other)
         if solo is not None and sequence.token_ids and not runner.num_rows:
             solo.begin(sequence.request.caches)
             self._alone[id(runner)] = solo
         else:
             self._insert(sequence, sequence.request.caches, token_id, draw, solo)
 
-    def _insert(self, sequence: Sequence, caches: list[Any], token_id: int, draw: _Draw, solo: Solo | None) -> None:
+    def _insert(self, sequence: Sequence, caches: list[Any], token_id: int, draw: Draw, solo: Solo | None) -> None:
         runner, loaded, sampling = sequence.request.runner, sequence.request.loaded, sequence.request.command.sampling
         assert runner is not None
         assert loaded is not None
-        sampler, processors = draw
         sequence.row_id = runner.join(
             caches,
             token_id,
             max_tokens=sampling.max_tokens - len(sequence.token_ids),
-            sampler=sampler,
-            processors=processors,
+            draw=draw,
             ignore_eos=sampling.ignore_eos,
             adapter=loaded.adapter,
         )
@@ -257,16 +252,12 @@ class Decoder:
             self._on_failed(request, GenerationError(f"the model failed while generating: {error}"))
 
 
-def _sampler(sequence: Sequence) -> Sampler:
-    return guard_sampler(make_sampler(sequence.request.command.sampling, sequence.choice), partial(_break, sequence))
-
-
-def _processors(sequence: Sequence) -> list[LogitsProcessor]:
-    request = sequence.request
+def _draw(sequence: Sequence) -> Draw:
+    request, on_error = sequence.request, partial(_break, sequence)
+    sampler = make_sampler(request.command.sampling, sequence.choice)
     processors = make_processors(request.command.sampling, request.tokens.tolist())
-    if request.grammar is not None:
-        processors.append(constrained(request.grammar.begin()))
-    return [guard_processor(processor, partial(_break, sequence)) for processor in processors]
+    mask = TokenMask(request.grammar.begin(), on_error) if request.grammar is not None else None
+    return Draw(guard_sampler(sampler, on_error), [guard_processor(processor, on_error) for processor in processors], mask)
 
 
 def _end_at(sequence: Sequence, token_id: int) -> FinishReason | None:

@@ -29,18 +29,20 @@ class StateKeeper:
 
     def keep_boundary(self, request: Request) -> None:
         """Keep the state at a boundary: always after the system part; after the last turn only where states cannot be trimmed."""
+        assert request.loaded is not None
         kinds: set[EntryKind] = {each.kind for each in request.command.boundaries if each.end_tokens == request.position}
         if "system" in kinds:
             self._keep_prefix(request, "system")
-        elif "turn" in kinds and not request.is_trimmable:
+        elif "turn" in kinds and not request.loaded.is_trimmable:
             self._keep_prefix(request, "turn")
 
     def keep_prefilled(self, request: Request) -> None:
         """Keep the prefilled prompt: usable at once by requests that wait for it, and after this one was cancelled."""
+        assert request.loaded is not None
         cached_tokens = request.match.num_tokens if request.match else 0
         if request.command.is_warmup:
             self._keep_prefix(request, "system")
-        elif request.is_trimmable and request.position - cached_tokens >= COALESCE_TOKENS:
+        elif request.loaded.is_trimmable and request.position - cached_tokens >= COALESCE_TOKENS:
             self._keep_prefix(request, "prompt")
 
     def keep_conversation(self, sequence: Sequence, caches: list[object], num_generated: int) -> None:

@@ -16,10 +16,14 @@ from mlx_lm.models.cache import make_prompt_cache
 from numpy.typing import NDArray
 
 from unified_mlx_app.cache.kv import KVState, capture, restore
-from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, following_logprobs, greedy
+from unified_mlx_app.engine.sampling import Draw, TokenMask, following_logprobs, greedy, masked
 from unified_mlx_app.models.loader import LoadedModel
-from unified_mlx_app.models.multi_lora import Adapter, AdapterRows
+from unified_mlx_app.models.multi_lora import Adapter, SharedModel
+from unified_mlx_app.models.row_values import RowValues
 from unified_mlx_app.types import FinishReason, TokenLogprob
+
+_NUM_RIDING = 2
+"""Values that ride with a row behind its caches: its adapter and its mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +94,22 @@ class Runner:
     def draw_first(
         self,
         caches: list[Any],
-        last_token: int,
-        choices: Sequence[tuple[Sampler, Sequence[LogitsProcessor]]],
+        rest: NDArray[np.int32],
+        choices: Sequence[Draw],
         adapter: Adapter | None = None,
     ) -> list[tuple[int, mx.array]]:
-        """Run the last token of a prompt and draw the first token of each choice from it: (token id, logprobs (vocab,)).
+        """Run the last tokens of a prompt and draw the first token of each choice from them: (token id, logprobs (vocab,)).
 
         At batch 1, so that the first token does not wait for the batch and does not depend on who else is in it.
         """
         with mx.stream(self._batch.stream):
-            context = mx.array([last_token])
+            context = mx.array(rest)
             last_logits = self._shared.run_alone(context[None], caches, adapter)[:, -1, :]
             drawn: list[tuple[mx.array, mx.array]] = []
-            for sampler, processors in choices:
-                logits = last_logits
-                for processor in processors:
-                    logits = processor(context, logits)
+            for draw in choices:
+                logits = draw.prepare(context, last_logits)
                 logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-                drawn.append((sampler(logprobs), logprobs[0]))
+                drawn.append((draw.sampler(logprobs), logprobs[0]))
             mx.eval(drawn, [cache.state for cache in caches])
         return [(cast(int, token.item()), logprobs) for token, logprobs in drawn]
 
@@ -115,21 +117,17 @@ class Runner:
         self,
         caches: list[Any],
         tokens: Sequence[int],
-        choice: tuple[Sampler, Sequence[LogitsProcessor]],
+        draw: Draw,
         adapter: Adapter | None = None,
     ) -> list[tuple[int, mx.array]]:
         """Run a row's last token and guesses at what follows it, all in one pass. Returns the row's own next tokens up to and
         with the first that is no guess: (token id, logprobs (vocab,)). `caches` hold the others, and no guess that was wrong.
 
-        The sampler and the processors are called once for each token returned, in order, as a step of the batch calls them.
+        The draw's parts are called once for each token returned, in order, as a step of the batch calls them.
         """
-        sampler, processors = choice
         with mx.stream(self._batch.stream):
             logits = self._shared.run_alone(mx.array(list(tokens))[None], caches, adapter)[0]
-            if sampler is greedy and not processors:
-                drawn = _drawn_greedily(logits, tokens)
-            else:
-                drawn = _drawn_in_order(logits, tokens, sampler, processors)
+            drawn = _drawn_greedily(logits, tokens) if draw.is_greedy else _drawn_in_order(logits, tokens, draw)
             mx.eval([cache.state for cache in caches])
         for cache in caches:
             cache.trim(len(tokens) - len(drawn))
@@ -156,8 +154,7 @@ class Runner:
         token: int,
         *,
         max_tokens: int,
-        sampler: Sampler,
-        processors: list[LogitsProcessor],
+        draw: Draw,
         ignore_eos: bool,
         adapter: Adapter | None = None,
     ) -> int:
@@ -165,10 +162,10 @@ class Runner:
         (row_id,) = self._batch.insert(
             [[token]],
             [max_tokens],
-            caches=[[*caches, AdapterRows([adapter])]],
+            caches=[[*caches, RowValues([adapter]), RowValues([draw.mask])]],
             all_tokens=[[]],
-            samplers=[sampler],
-            logits_processors=[processors],
+            samplers=[draw.sampler],
+            logits_processors=[draw.processors],
             stop_sequences=[self._never_stop if ignore_eos else self._stop],
         )
         self._rows.add(row_id)
@@ -184,7 +181,7 @@ class Runner:
                 response.token,
                 response.logprobs,
                 cast(FinishReason | None, response.finish_reason),
-                response.prompt_cache[:-1] if response.prompt_cache is not None else None,
+                response.prompt_cache[:-_NUM_RIDING] if response.prompt_cache is not None else None,
             )
             for response in responses
         ]
@@ -192,7 +189,7 @@ class Runner:
     def caches_of(self, row_id: int) -> list[Any]:
         """Caches of a decoding row: its prompt and every token it has given so far."""
         caches, _ = self._batch.extract_cache([row_id])[row_id]
-        return caches[:-1]
+        return caches[:-_NUM_RIDING]
 
     def leave(self, row_id: int) -> None:
         """Take a row out at once; one that has ended by itself is ignored."""
@@ -214,8 +211,22 @@ class Runner:
             self._shared.forget_rows()
 
     def _new_batch(self) -> BatchGenerator:
-        model = cast(nn.Module, self._shared)  # It is only ever called.
+        model = cast(nn.Module, _MaskedModel(self._shared))  # It is only ever called.
         return BatchGenerator(model, sampler=greedy, completion_batch_size=self._max_rows, prefill_batch_size=self._max_rows)
+
+
+class _MaskedModel:
+    """A model as batches call it: all rows that answer in a demanded format are masked together. Its last cache is the RowValues
+    of masks, None for a free row; the one before it is SharedModel's."""
+
+    def __init__(self, shared: SharedModel) -> None:
+        self._shared = shared
+
+    def __call__(self, tokens: mx.array, cache: list[Any]) -> mx.array:
+        *caches, masks = cache
+        rows: list[TokenMask | None] = masks.values
+        logits = self._shared(tokens, caches)
+        return masked(tokens[:, -1], logits[:, -1, :], rows)[:, None, :] if any(rows) else logits
 
 
 def _drawn_greedily(logits: mx.array, tokens: Sequence[int]) -> list[tuple[int, mx.array]]:
@@ -226,16 +237,12 @@ def _drawn_greedily(logits: mx.array, tokens: Sequence[int]) -> list[tuple[int, 
     return [(likeliest[index], logprobs[index]) for index in range(num_drawn)]
 
 
-def _drawn_in_order(
-    logits: mx.array, tokens: Sequence[int], sampler: Sampler, processors: Sequence[LogitsProcessor]
-) -> list[tuple[int, mx.array]]:
+def _drawn_in_order(logits: mx.array, tokens: Sequence[int], draw: Draw) -> list[tuple[int, mx.array]]:
     drawn: list[tuple[int, mx.array]] = []
     for index, token in enumerate(tokens):
         if drawn and drawn[-1][0] != token:
             break
-        context, row = mx.array([token]), logits[index : index + 1]
-        for processor in processors:
-            row = processor(context, row)
+        row = draw.prepare(mx.array([token]), logits[index : index + 1])
         logprobs = row - mx.logsumexp(row, axis=-1, keepdims=True)
-        drawn.append((cast(int, sampler(logprobs).item()), logprobs[0]))
+        drawn.append((cast(int, draw.sampler(logprobs).item()), logprobs[0]))
     return drawn

@@ -1,11 +1,12 @@
-"""Draws tokens for one row of a batch: its own RNG key, its own filters and penalties.
+"""Draws tokens for one row of a batch: its own RNG key, its own filters, penalties and grammar.
 
 mlx-lm's sampler draws from the thread's RNG, so a seeded row would change with its neighbours; here each row carries a key.
 """
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import mlx.core as mx
@@ -22,7 +23,72 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 _IMPOSSIBLE = -9999.0
 """In place of minus infinity, which JSON does not have; vLLM's number."""
 _BITS = np.uint32(1) << np.arange(32, dtype=np.uint32)
+_ALL = np.uint32(2**32 - 1)
 _SEED_STRIDE = 0x9E3779B97F4A7C15  # The golden ratio's bits: spreads consecutive seeds over the key space.
+
+
+class TokenMask:
+    """What a row's grammar allows next; asked once for each of its tokens, in order.
+
+    A grammar that breaks allows everything, and the row is ended by whoever was told.
+    """
+
+    def __init__(self, row: GrammarRow, on_error: Callable[[Exception], None]) -> None:
+        self._row = row
+        self._on_error = on_error
+        self._is_at_start = True
+
+    def after(self, token_id: int) -> NDArray[np.uint32] | None:
+        """Bits of the tokens that may follow `token_id`, the row's last one; at first that is the prompt's. None: all may."""
+        try:
+            if not self._is_at_start:
+                self._row.advance(token_id)
+            self._is_at_start = False
+            return self._row.mask()
+        except Exception as error:  # The edge between one row's code and the batch it shares.
+            self._on_error(error)
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How the tokens of one row are drawn: from what `mask` allows, after `processors`, by `sampler`."""
+
+    sampler: Sampler
+    processors: list[LogitsProcessor]
+    mask: TokenMask | None = None
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is drawn, whatever came before it."""
+        return self.sampler is greedy and not self.processors and self.mask is None
+
+    def prepare(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        """The logits (1, vocab) after `tokens`, as the sampler is to see them."""
+        logits = masked(tokens[-1:], logits, [self.mask])
+        for processor in self.processors:
+            logits = processor(tokens, logits)
+        return logits
+
+
+def masked(tokens: mx.array, logits: mx.array, masks: Sequence[TokenMask | None]) -> mx.array:
+    """Logits (rows, vocab) with minus infinity for what the mask of a row forbids after its last token, of `tokens` (rows,).
+
+    Plain operations, so that it runs wherever MLX does; llguidance's own kernel is for Metal only (1.9). All rows go through the
+    same few: on a GPU each operation costs more than the few bytes that it moves.
+    """
+    if not any(masks):
+        return logits
+    # The pass over the model, which the masks do not depend on, runs while the grammars are asked.
+    mx.async_eval(logits)
+    last = cast(list[int], tokens.tolist())
+    words = np.full((len(masks), -(-logits.shape[-1] // 32)), _ALL, np.uint32)
+    for row, (mask, token_id) in enumerate(zip(masks, last, strict=True)):
+        if mask is not None and (allowed := mask.after(token_id)) is not None:
+            words[row] = allowed[: words.shape[1]]  # llguidance may have a word more than the vocabulary takes.
+    # The words are an eighth of the bytes that flags would be on their way to a GPU.
+    flags = (mx.array(words)[:, :, None] & mx.array(_BITS)) != 0
+    return mx.where(flags.reshape(len(masks), -1)[:, : logits.shape[-1]], logits, mx.array(-mx.inf, logits.dtype))
 
 
 def greedy(logprobs: mx.array) -> mx.array:
@@ -53,11 +119,6 @@ def make_processors(params: SamplingParams, prompt: list[int]) -> list[LogitsPro
     if params.repetition_penalty != 1.0 or params.presence_penalty or params.frequency_penalty:
         processors.append(_Penalties(params, prompt))
     return processors
-
-
-def constrained(row: GrammarRow) -> LogitsProcessor:
-    """A processor that leaves only what the grammar allows next. The last one of its row: nothing may raise a logit after it."""
-    return _Mask(row)
 
 
 def guard_sampler(sampler: Sampler, on_error: Callable[[Exception], None]) -> Sampler:
@@ -145,25 +206,6 @@ class _Bias:
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         return logits.at[:, self._ids].add(self._values.astype(logits.dtype))
-
-
-class _Mask:
-    """Plain operations, so that it runs wherever MLX does; llguidance's own kernel is for Metal only (1.9)."""
-
-    def __init__(self, row: GrammarRow) -> None:
-        self._row = row
-        self._is_at_start = True
-
-    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        # The pass over the model, which the mask does not depend on, runs while the grammar is asked.
-        mx.async_eval(logits)
-        if self._is_at_start:
-            self._is_at_start = False  # The first call's last token belongs to the prompt.
-        else:
-            self._row.advance(cast(int, tokens[-1].item()))
-        # The words are an eighth of the bytes that flags would be on their way to a GPU.
-        is_allowed = ((mx.array(self._row.mask())[:, None] & mx.array(_BITS)) != 0).reshape(1, -1)[:, : logits.shape[-1]]
-        return mx.where(is_allowed, logits, mx.array(-mx.inf, logits.dtype))
 
 
 class _Penalties:

@@ -161,7 +161,6 @@ class Scheduler:
             done_tokens = self._prefill_one(budget_tokens)
             if not done_tokens:
                 break
-            self.totals.prefilled_tokens += done_tokens
             budget_tokens -= done_tokens
 
     def _expire(self) -> None:
@@ -301,16 +300,16 @@ class Scheduler:
     def _prefill_one(self, budget_tokens: int) -> int:
         """One chunk of one prompt: the one with least to do, or on every other turn the oldest, so that none starves.
 
-        Returns the number of tokens processed, at least 1 for a prompt that was wholly cached; 0 if there is none to prefill,
-        or if this turn has begun and the chunk would exceed what is left of it.
+        Returns the number of tokens processed; 0 if there is none to prefill, or if this turn has begun and the chunk would
+        exceed what is left of it.
         """
         prefilling = [request for request in self._active.values() if request.phase is Phase.PREFILLING]
         if not prefilling:
             return 0
         by_size = min(prefilling, key=lambda request: request.remaining_tokens)
         request = prefilling[0] if self.totals.turns % 2 else by_size
-        cut = request.next_cut() if request.remaining_tokens > 0 else request.position
-        num_tokens = cut - request.position
+        cut = request.next_cut()
+        num_tokens = cut - request.position if cut is not None else request.remaining_tokens
         if budget_tokens < min(num_tokens, self._chunk_tokens):
             return 0
         try:
@@ -320,16 +319,17 @@ class Scheduler:
         except (RuntimeError, ValueError, MemoryError) as error:
             log.exception("prefill_failed", request_id=request.log_id)
             self._fail(request, GenerationError(f"the prompt could not be processed: {error}"))
-        return max(1, num_tokens)
+        return num_tokens
 
-    def _prefill_to(self, request: Request, cut: int) -> None:
-        if cut > request.position:
+    def _prefill_to(self, request: Request, cut: int | None) -> None:
+        if cut is not None:
             self._tell(read_to(request, cut))
+            self.totals.prefilled_tokens += cut - request.position
             request.position = cut
             request.cuts.append(cut)
             self._emit(Progress(request_id=request.request_id, done_tokens=cut, total_tokens=len(request.tokens)))
             self._keeper.keep_boundary(request)
-        if request.remaining_tokens <= 0:
+        if request.next_cut() is None:
             self._end_prefill(request)
 
     def _end_prefill(self, request: Request) -> None:
@@ -348,6 +348,7 @@ class Scheduler:
             self._begin_decoding(request)
 
     def _begin_decoding(self, request: Request) -> None:
+        self.totals.prefilled_tokens += request.remaining_tokens
         request.cuts.append(len(request.tokens))  # From here on tokens come one by one, cut as no prefill cuts them.
         request.phase = Phase.DECODING
         request.decoding_at = time.monotonic()

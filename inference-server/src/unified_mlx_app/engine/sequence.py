@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unified_mlx_app.cache.lookup import Match, Prompt
+from unified_mlx_app.cache.lookup import TAIL_TOKENS, Match, Prompt
 from unified_mlx_app.engine.messages import Generate, Started
 from unified_mlx_app.engine.runner import Runner
 from unified_mlx_app.engine.text import TextStream
@@ -86,27 +86,13 @@ class Request:
         return self.command.client_id or self.request_id
 
     @property
-    def prefill_end(self) -> int:
-        """Prompt tokens to prefill: all but the last, which starts decoding; a warm-up only computes the shared part."""
-        if self.command.pooling is not None:
-            return len(self.tokens)
-        if not self.command.is_warmup:
-            return len(self.tokens) - 1
-        return self.boundary_end("system") or len(self.tokens)
-
-    @property
     def reads_prompt(self) -> bool:
         """Whether it wants more of the prompt's tokens than their KV state: it neither uses nor fills the prompt cache."""
         return self.command.prompt_logprobs is not None or self.command.pooling is not None
 
     @property
     def remaining_tokens(self) -> int:
-        return self.prefill_end - self.position
-
-    @property
-    def is_trimmable(self) -> bool:
-        """Whether the model keeps plain KV rows only; a sliding window that is not full yet is no promise for the next turn."""
-        return all(type(cache).__name__ == "KVCache" for cache in self.caches)
+        return len(self.tokens) - self.position
 
     def started(self, report: CacheReport) -> Started:
         """What is told when prefill begins."""
@@ -122,10 +108,15 @@ class Request:
         """Where the last part of `kind` ends, if the prompt has one."""
         return max((boundary.end_tokens for boundary in self.command.boundaries if boundary.kind == kind), default=None)
 
-    def next_cut(self) -> int:
-        """Where the next prefill chunk ends; `prompt` is set and tokens remain."""
+    def next_cut(self) -> int | None:
+        """Where the next prefill chunk ends; None when what is left runs in the pass that gives the answer's first token.
+
+        A state that is reused beyond the last cut of a cold run leaves a short rest too, which needs no pass of its own.
+        """
         assert self.prompt is not None
-        return next(cut for cut in self.prompt.cuts if cut > self.position)
+        cut = next((cut for cut in self.prompt.cuts if cut > self.position), None)
+        is_rest = cut == len(self.tokens) - 1 and self.remaining_tokens <= TAIL_TOKENS
+        return None if is_rest and not self.reads_prompt and not self.command.is_warmup else cut
 
 
 def check_token_ids(request: Request, vocab_size: int) -> None:
@@ -144,14 +135,24 @@ def check_speculation(request: Request, loaded: LoadedModel) -> None:
         raise UnsupportedFieldError(reason, param="speculation")
 
 
-def prefill_cuts(request: Request, chunk_tokens: int) -> list[int]:
+def prefill_cuts(request: Request, chunk_tokens: int, *, is_trimmable: bool) -> list[int]:
     """Ascending positions at which the prefill of a prompt is cut, a function of its tokens and boundaries alone.
 
     Chunks are counted from the start and again from the end of the system part, so that every request with the same
-    system part cuts it alike and a state reused from it equals the cold run's bit for bit.
+    system part cuts it alike and a state reused from it equals the cold run's bit for bit. States that can be trimmed
+    are cut at no other boundary: each cut costs a pass over the model. The last cut leaves the last token of the prompt,
+    or the whole of a short last chunk, to the pass that gives the answer's first token.
     """
-    end = request.prefill_end
+    num_tokens, command = len(request.tokens), request.command
     system_end = request.boundary_end("system") or 0
-    cuts = {*range(chunk_tokens, system_end, chunk_tokens), system_end, *range(system_end + chunk_tokens, end, chunk_tokens), end}
-    cuts.update(boundary.end_tokens for boundary in request.command.boundaries)
-    return sorted(cut for cut in cuts if 0 < cut <= end)
+    end = num_tokens
+    if command.is_warmup:
+        end = system_end or num_tokens
+    elif command.pooling is None:
+        end = num_tokens - 1
+    cuts = {*range(chunk_tokens, system_end, chunk_tokens), system_end, *range(system_end + chunk_tokens, end, chunk_tokens)}
+    if not is_trimmable:
+        cuts.update(boundary.end_tokens for boundary in command.boundaries)
+    ascending = sorted(cut for cut in cuts if 0 < cut < end)
+    is_tail_short = num_tokens - max(ascending, default=0) <= TAIL_TOKENS
+    return ascending if is_tail_short and not request.reads_prompt and not command.is_warmup else [*ascending, end]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unified_mlx_app.engine.guessing import DraftModel, Guesser, PromptLookup
-from unified_mlx_app.engine.sampling import LogitsProcessor, Sampler, greedy
+from unified_mlx_app.engine.sampling import Draw
 from unified_mlx_app.engine.sequence import Request, Sequence
 
 SETTLE_STEPS = 8
@@ -23,8 +23,7 @@ class Solo:
     """One row with its guessers. While it is in a batch, the batch has the caches."""
 
     sequence: Sequence
-    sampler: Sampler
-    processors: list[LogitsProcessor]
+    draw: Draw
     guessers: list[Guesser]
     num_wanted: int
     """Guesses to check in the next pass: twice as many after all were right, as many as were right and one after a mistake."""
@@ -39,7 +38,7 @@ class Solo:
     @property
     def can_return(self) -> bool:
         """Whether it can leave a batch. The batch is one step ahead, as the state of its samplers and processors is then."""
-        return self.sampler is greedy and not self.processors
+        return self.draw.is_greedy
 
     @property
     def is_settled(self) -> bool:
@@ -72,7 +71,7 @@ class Solo:
         assert request.loaded is not None
         guesses = self._guesses()
         tokens = [sequence.token_ids[-1], *guesses]
-        drawn = request.runner.check(self.caches, tokens, (self.sampler, self.processors), request.loaded.adapter)
+        drawn = request.runner.check(self.caches, tokens, self.draw, request.loaded.adapter)
         if guesses:
             sequence.num_guessed += len(guesses)
             self._learn(len(guesses), len(drawn) - 1)
@@ -102,7 +101,7 @@ class Solo:
         return guesses[:unknown]
 
 
-def solo_for(sequence: Sequence, sampler: Sampler, processors: list[LogitsProcessor], *, chunk_tokens: int) -> Solo | None:
+def solo_for(sequence: Sequence, draw: Draw, *, chunk_tokens: int) -> Solo | None:
     """A row that may decode alone, resting; None where its request asks for no guesses, or has several rows."""
     request = sequence.request
     speculation = request.command.speculation
@@ -110,7 +109,7 @@ def solo_for(sequence: Sequence, sampler: Sampler, processors: list[LogitsProces
     if speculation is None or request.loaded.why_no_guesses is not None or request.command.num_choices > 1:
         return None
     guessers = _guessers(request, chunk_tokens)
-    return Solo(sequence, sampler, processors, guessers, speculation.num_draft_tokens) if guessers else None
+    return Solo(sequence, draw, guessers, speculation.num_draft_tokens) if guessers else None
 
 
 def _guessers(request: Request, chunk_tokens: int) -> list[Guesser]:

@@ -6,7 +6,7 @@ adapters what the base model does; only a mixed pass pays for the mix.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from mlx.utils import tree_unflatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.tuner.lora import LoRALinear
+
+from unified_mlx_app.models.row_values import RowValues
 
 Term = Callable[[mx.array], mx.array]
 Terms = dict[str, tuple[Term, ...]]
@@ -41,44 +43,6 @@ class Adapter:
         return all(bool(mx.isfinite(array).all().item()) for pair in self.factors.values() for array in pair)
 
 
-class AdapterRows:
-    """The adapter of each row of a batch, None for the base model, in the guise of one more of mlx-lm's caches (0.32).
-
-    So it joins, leaves and moves with its row. It is added and taken off by the runner: no stored state ever holds one.
-    """
-
-    nbytes = 0
-
-    def __init__(self, adapters: Iterable[Adapter | None]) -> None:
-        self.adapters = list(adapters)
-
-    def __deepcopy__(self, memo: object) -> "AdapterRows":
-        return AdapterRows(self.adapters)
-
-    @property
-    def state(self) -> list[mx.array]:
-        return []
-
-    @classmethod
-    def merge(cls, parts: Sequence["AdapterRows"]) -> "AdapterRows":
-        return cls(adapter for part in parts for adapter in part.adapters)
-
-    def extend(self, other: "AdapterRows") -> None:
-        self.adapters += other.adapters
-
-    def filter(self, keep: Sequence[int]) -> None:
-        self.adapters = [self.adapters[index] for index in keep]
-
-    def extract(self, index: int) -> "AdapterRows":
-        return AdapterRows([self.adapters[index]])
-
-    def prepare(self, **_: object) -> None:
-        pass
-
-    def finalize(self) -> None:
-        pass
-
-
 class SharedModel:
     """A model as batches call it. The modules it is given stay as they are. One thread at a time."""
 
@@ -89,9 +53,9 @@ class SharedModel:
         self._mix: _Mix | None = None
 
     def __call__(self, tokens: mx.array, cache: list[Any]) -> mx.array:
-        """Logits of a batch whose last cache is the AdapterRows."""
-        *caches, rows = cache
-        return self._run(tokens, caches, self._terms_of(rows.adapters))
+        """Logits of a batch whose last cache is the RowValues of adapters, None for the base model."""
+        *caches, adapters = cache
+        return self._run(tokens, caches, self._terms_of(adapters.values))
 
     def run_alone(self, tokens: mx.array, caches: list[Any], adapter: Adapter | None) -> mx.array:
         """Logits of one prompt, bit for bit those of mlx-lm's model with this adapter alone."""
@@ -263,8 +227,7 @@ def can_mix(model: Any, adapter: Adapter) -> bool:
 
     Not so where a model calls an adapted projection with something else than (rows, tokens, dim).
     """
-    rows = AdapterRows([None, adapter, None])
-    caches = [*make_prompt_cache(model), rows]
+    caches = [*make_prompt_cache(model), RowValues([None, adapter, None])]
     try:
         mx.eval(SharedModel(model)(mx.zeros((_NUM_PROBED_ROWS, 1), mx.int32), caches))
     except ValueError:
