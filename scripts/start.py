@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DASHBOARD = ROOT / "frontend"
 BUILD_FILES = ("package-lock.json", "next.config.ts", "postcss.config.mjs", "scripts/finish-build.mjs")
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
-# Once one process has stopped, honcho kills the others after so long; MLX_DRAIN_SECONDS is 20 by default.
+# Once one process has stopped, honcho kills the others after so long; each ends within 30 s with the default MLX_DRAIN_SECONDS.
 manager.KILL_WAIT = 40
 _FIRST_PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 30.0

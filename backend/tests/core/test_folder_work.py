@@ -65,7 +65,7 @@ def test_a_signal_stops_it_at_the_next_safe_point(tmp_path: Path) -> None:
     beat = read_heartbeat(tmp_path)
     assert report is not None
     assert beat is not None
-    assert (status, report.status) == (3, "cancelled")
+    assert (status, report.status) == (0, "stopped")
     assert (beat.pid, beat.mode, beat.num_checks) == (os.getpid(), "evaluate", 2)
     assert read_exit(tmp_path) is None
 

@@ -99,31 +99,31 @@ def test_run_killed_often_ends_with_the_same_weights(
     assert_same_run(killed, unbroken)
 
 
-def test_cancelled_run_saves_within_a_step_and_resumes_exactly(
+def test_stopped_run_saves_within_a_step_and_resumes_exactly(
     make_run: RunMaker, run_trainer: RunTrainer, unbroken: Path, start_trainer: TrainerStarter
 ) -> None:
-    cancelled = make_run("cancelled", _ROWS, **{**_SETTINGS, "save_every": 1000})
+    stopped = make_run("stopped", _ROWS, **{**_SETTINGS, "save_every": 1000})
 
-    process = start_trainer(cancelled)
-    wait_for_step(cancelled, 7, process)
-    beat = read_heartbeat(cancelled)
+    process = start_trainer(stopped)
+    wait_for_step(stopped, 7, process)
+    beat = read_heartbeat(stopped)
     assert beat is not None
     assert beat.pid == process.pid
     assert is_running(beat)
     process.send_signal(signal.SIGTERM)
     status = process.wait(30)
-    report = read_exit(cancelled)
-    found = newest_checkpoint(cancelled)
-    resumed = run_trainer(cancelled)
+    report = read_exit(stopped)
+    found = newest_checkpoint(stopped)
+    resumed = run_trainer(stopped)
 
-    assert status == 3
+    assert status == 0
     assert report is not None
-    assert (report.status, report.adapter_step) == ("cancelled", None)
+    assert (report.status, report.adapter_step) == ("stopped", None)
     assert 7 <= report.step < 30
     assert found is not None
     assert found[1].progress.step == report.step
     assert resumed.status == "completed"
-    assert_same_run(cancelled, unbroken)
+    assert_same_run(stopped, unbroken)
 
 
 def test_torn_checkpoint_costs_its_steps_only(make_run: RunMaker, run_trainer: RunTrainer, unbroken: Path) -> None:

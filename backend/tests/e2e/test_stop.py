@@ -95,8 +95,8 @@ def test_make_start_that_answers_and_trains_stops_cleanly_and_goes_on_later(tmp_
         status = process.wait(60)
 
         assert (status, time.monotonic() - asked_at < MAX_STOP_SECONDS) == (0, True), log.read_text()[-3000:]
-        stream.join(10)
-        watch.join(10)
+        stream.join(60)
+        watch.join(60)
         assert stream.frames[-1] == "[DONE]"
         assert [watch.statuses[0], watch.statuses[-1]] == [200, 503]
         assert "Traceback" not in log.read_text()

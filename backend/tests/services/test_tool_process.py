@@ -11,6 +11,7 @@ import pytest
 from fixtures.tasks import AdapterMaker
 from fixtures.training import ModelMaker
 from mlx_hub.core.model_card import Lineage
+from mlx_hub.core.run_config import TrainingError
 from mlx_hub.core.run_files import ExitReport, read_heartbeat
 from mlx_hub.core.tool_files import FuseSpec, write_spec
 from mlx_hub.services.tool_process import run_tool
@@ -65,8 +66,15 @@ def test_stop_that_comes_first_starts_nothing(job_dir: Path) -> None:
     stop = threading.Event()
     stop.set()
 
-    assert run(job_dir, is_stopped=stop).status == "cancelled"
+    assert run(job_dir, is_stopped=stop).status == "stopped"
     assert read_heartbeat(job_dir) is None
+
+
+def test_tool_that_ends_well_without_a_report_has_failed(job_dir: Path) -> None:
+    with pytest.raises(TrainingError, match="without a report") as failure:
+        asyncio.run(run_tool(job_dir, "this", is_stopped=lambda: False, stall_seconds=600.0))
+
+    assert failure.value.code == "tool_died"
 
 
 @pytest.mark.slow

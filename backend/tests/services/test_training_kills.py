@@ -11,12 +11,22 @@ from typing import Any
 import pytest
 from fixtures.jobs import Jobs, change_row, training_beat, wait_for, wait_for_row
 from fixtures.training import write_run_folder
-from mlx_hub.core.run_files import HEARTBEAT_SECONDS, LOG_FILE, ExitReport, Heartbeat, is_running, read_exit, read_heartbeat
+from mlx_hub.core.run_files import (
+    EXIT_FILES,
+    HEARTBEAT_SECONDS,
+    LOG_FILE,
+    ExitReport,
+    Heartbeat,
+    is_running,
+    read_exit,
+    read_heartbeat,
+)
 from mlx_hub.models.job import JobStatus, Metric
 from mlx_hub.models.registered_model import ModelVersion
 from mlx_hub.services import training
 from mlx_hub.services.detached_process import read_log_tail
 from mlx_hub.services.dispatch import WAITING_FOR_MACHINE
+from mlx_hub.services.trainer_watch import TrainerWatch
 from mlx_hub.services.training_run import run_training
 from mlx_hub.services.worker_context import WorkerContext
 from sqlmodel import col, select
@@ -235,3 +245,41 @@ def test_the_worker_may_stop_at_any_moment(jobs: Jobs, undisturbed: bytes) -> No
     assert [version.version for version in jobs.rows(select(ModelVersion))] == [1]
     losses = jobs.rows(select(Metric.step).where(col(Metric.job_id) == job_id, col(Metric.name) == "train_loss"))
     assert sorted(losses) == list(range(1, _STEPS + 1))
+
+
+@pytest.mark.parametrize("loses_report", [True, False], ids=["report lost", "report there"])
+def test_a_trainer_that_ended_well_has_failed_when_its_report_is_lost(
+    tmp_path: Path, tiny_models: Any, loses_report: bool
+) -> None:
+    run_dir = write_run_folder(tmp_path / "run", _ROWS, tiny_models(), **_SETTINGS)
+
+    async def on_tick(_: Heartbeat | None) -> bool:
+        """As a disk does that loses its last writes."""
+        if loses_report:
+            (run_dir / EXIT_FILES["probe"]).unlink(missing_ok=True)
+        return False
+
+    end = asyncio.run(TrainerWatch(run_dir, "probe", stall_seconds=600.0, on_tick=on_tick).run())
+
+    expected = ("failed", "trainer_died", None) if loses_report else ("completed", None, None)
+    assert (end.report.status, end.report.error_code, end.exit_signal) == expected
+
+
+def test_a_trainer_that_somebody_else_stops_goes_on(sqlite_jobs: Jobs, undisturbed: bytes) -> None:
+    jobs = sqlite_jobs
+    job_id = jobs.create(_ROWS, **_SETTINGS)
+    run_dir = jobs.run_dir(job_id)
+
+    async def stop(context: WorkerContext) -> None:
+        running = asyncio.create_task(run_training(context, job_id, 0))
+        stopped = await training_beat(run_dir, step=7)
+        os.kill(stopped.pid, signal.SIGTERM)
+        await running
+
+    jobs.run(stop)
+
+    job = jobs.read(job_id)
+    assert (job.status, job.error_message) == (JobStatus.COMPLETED, None)
+    assert _num_starts(run_dir) == 2
+    assert any("training_resumed" in line for line in read_log_tail(run_dir / LOG_FILE, 10_000))
+    assert jobs.adapter(job_id) == undisturbed

@@ -85,6 +85,8 @@ async def test_handed_over_twice_it_runs_once_and_never_more_at_a_time_than_allo
         seen.append(row_id)
         running += 1
         most = max(most, running)
+        # The first waits for a second, however late it comes; then there is time for a third that must not come.
+        await until(lambda: most >= 2)
         await asyncio.sleep(0.3)
         running -= 1
 

@@ -70,9 +70,9 @@ Errors have OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, a
 
 def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, is_api_only: bool = False) -> FastAPI:
     """The application; nothing starts before its lifespan does."""
-    lifecycle = lifecycle or Lifecycle()
+    lifecycle = lifecycle or Lifecycle(settings.drain_seconds)
     engine = EngineClient(settings)
-    lifecycle.on_cut(lambda: engine.stop(0))
+    lifecycle.on_cut(lambda: engine.cut(lifecycle.end_at))
     metrics = Metrics(lambda: _engine_view(engine))
     app = _bare_app(lambda _: _running(settings, engine, metrics, lifecycle), is_api_only=is_api_only)
     _add_middleware(app, settings, metrics, lifecycle)
@@ -135,7 +135,7 @@ async def _running(
     finally:
         await health.close()
         await system.close()
-        await engine.stop(0)
+        await engine.stop(0, end_at=lifecycle.deadline)
         for service in (templates, formats, rules, registry):
             await service.close()
         await database.dispose()

@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     memory_limit: Bytes | None = Field(None, description="Bytes for weights and KV state (default: 75 % of the device's).")
     model_ttl_seconds: float = Field(0, ge=0, description="Unload an unpinned model idle for so long; 0 never does.")
     request_timeout_seconds: float = Field(3600, gt=0, description="Deadline of a request.")
-    drain_seconds: float = Field(20, ge=0, le=600, description="Time running requests get at shutdown.")
+    drain_seconds: float = Field(
+        20, ge=0, le=600, description="Time running requests get at shutdown; the process is gone 8 s later."
+    )
     min_free_disk: Bytes = Field(256 * 2**20, description="Free bytes on the cache's disk below which /health/deep says so.")
     min_free_memory: Bytes = Field(256 * 2**20, description="Available bytes of memory below which /health/deep warns.")
     max_body: Bytes = Field(8 * 2**20, description="Largest request body.")

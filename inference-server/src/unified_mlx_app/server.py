@@ -2,13 +2,17 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvicorn
 from pydantic import ValidationError
 
@@ -19,6 +23,8 @@ from unified_mlx_app.db import async_url
 from unified_mlx_app.observability.logs import configure_logs
 from unified_mlx_app.services.api_keys import DATABASE_ERRORS, has_active_key
 from unified_mlx_app.services.lifecycle import Lifecycle
+
+log = structlog.get_logger(__name__)
 
 _HELP = """OpenAI-compatible inference server for MLX with a durable, verified prompt cache.
 
@@ -34,6 +40,8 @@ environment (defaults in brackets):
 """
 _LISTENING_SECONDS = 2.0
 """After SIGTERM the port stays open for so long, so that clients of a load balancer get a 503 and not a reset."""
+_UNREAD_SECONDS = 3
+"""For answers, whole or cut, whose client is slow to read their end."""
 
 _REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """An address by which to reach what listens on all of them; no client may call a server by the one that means all."""
@@ -91,18 +99,21 @@ def require_a_key(settings: Settings) -> None:
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal readiness fails, running requests finish, and the process ends with status 0.
+    """On the first signal readiness fails, running requests finish, and the process ends with status 0 when its time is over.
 
-    A second signal ends everything at once. Uvicorn alone would close the port at the first signal, cut
+    On a second signal nobody is waited for. Uvicorn alone would close the port at the first signal, cut
     streams without a word, and raise the signal again at the end.
     """
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
-        self._drain_seconds = drain_seconds
-        self._listening_seconds = 0.0
+        self._asked = threading.Event()
         self.on_started: Callable[[], None] = lambda: None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        threading.Thread(target=self._end_in_time, name="shutdown-deadline", daemon=True).start()
+        super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -111,18 +122,25 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._lifecycle.is_draining:
             self.force_exit = True
-        self._lifecycle.begin_drain()
-        self._listening_seconds = _LISTENING_SECONDS if sig == signal.SIGTERM else 0.0
+            self._lifecycle.hurry()
+        self._lifecycle.begin_drain(listen_seconds=_LISTENING_SECONDS if sig == signal.SIGTERM else 0.0)
         self.should_exit = True
+        self._asked.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._lifecycle.drain(
-            min_seconds=self._listening_seconds, max_seconds=self._drain_seconds, is_urgent=lambda: self.force_exit
-        )
+        await self._lifecycle.drain()
         await super().shutdown(sockets)
         if self.force_exit:
             # Uvicorn 0.54 would leave the application to be cancelled, and tell that as an error with a traceback.
             await self.lifespan.shutdown()
+
+    def _end_in_time(self) -> None:
+        """A thread's work: whatever hangs (a disk under a thread, a collector), the process does not outlive its time."""
+        self._asked.wait()
+        while (seconds := self._lifecycle.end_at - time.monotonic()) > 0:
+            time.sleep(min(seconds, 0.1))  # A second signal shortens the time.
+        log.warning("shutdown_out_of_time")
+        os._exit(0)
 
 
 def main() -> None:
@@ -131,7 +149,7 @@ def main() -> None:
     settings = read_settings(arguments.host, arguments.port)
     require_a_key(settings)
     configure_logs(component="api", level=settings.log_level, style=settings.log_format)
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle(settings.drain_seconds)
     config = uvicorn.Config(
         create_app(settings, lifecycle=lifecycle, is_api_only=arguments.api_only),
         host=settings.host,
@@ -146,11 +164,11 @@ def main() -> None:
         proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_UNREAD_SECONDS,
         h11_max_incomplete_event_size=16384,
     )
     listener = _listener(settings.host, settings.api_port)
-    server = DrainingServer(config, lifecycle, settings.drain_seconds)
+    server = DrainingServer(config, lifecycle)
     server.on_started = lambda: _announce(listener, is_api_only=arguments.api_only)
     server.run(sockets=[listener])
 

@@ -138,6 +138,23 @@ def test_on_disk_and_after_a_restart_it_is_the_same(
     assert (outcome(own), own.headers["x-cache-tier"]) == ("hit", "disk")
 
 
+@pytest.mark.parametrize("scope", ["key", "shared"])
+def test_a_key_that_floods_the_cache_pushes_out_nothing_of_another(
+    tmp_path: Path, tiny_models: Callable[..., Path], keys: tuple[StoredKey, StoredKey], scope: str
+) -> None:
+    alice, bob = keys
+    prepare_keys(tmp_path, *keys)
+    variables = {"MLX_PROMPT_CACHE_MAX_ENTRIES": "8", "MLX_PROMPT_CACHE_PERSIST": "false", "MLX_PROMPT_CACHE_SCOPE": scope}
+    with run_server(tmp_path, tiny_models(), MLX_API_KEY=OWN_KEY, **variables) as server:
+        ask(server, alice, "Hello")
+        for number in range(12):
+            ask(server, bob, "Hello", system=f"Prompt {number}. " * 60)
+
+        stats = server.get("/admin/cache/prompts/stats", headers={"x-api-key": OWN_KEY}).json()
+        assert (stats["memory_entries"], stats["memory_evictions"] > 0) == (8, True)
+        assert outcome(ask(server, alice, "Hi")) == ("hit" if scope == "key" else "miss")
+
+
 def test_where_keys_share_the_cache_a_prompt_of_one_is_a_hit_for_another(
     tmp_path: Path, tiny_models: Callable[..., Path], keys: tuple[StoredKey, StoredKey]
 ) -> None:

@@ -3,34 +3,12 @@
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
-from fixtures.server import RunningServer, run_server
-
-
-class Stream(threading.Thread):
-    """Reads one streamed answer to its end."""
-
-    def __init__(self, server: RunningServer, max_tokens: int) -> None:
-        super().__init__(daemon=True)
-        self._url = f"{server.base_url}/v1/chat/completions"
-        self._body = {
-            "messages": [{"role": "user", "content": "Go"}],
-            "max_tokens": max_tokens,
-            "ignore_eos": True,
-            "stream": True,
-        }
-        self.frames: list[str] = []
-        self.start()
-
-    def run(self) -> None:
-        with httpx.stream("POST", self._url, json=self._body, timeout=60) as response:
-            self.frames.extend(line.removeprefix("data: ") for line in response.iter_lines() if line)
+from fixtures.server import Stream, run_server
 
 
 def test_running_streams_finish_and_new_requests_are_told_to_wait(tmp_path: Path, tiny_models: Callable[..., Path]) -> None:

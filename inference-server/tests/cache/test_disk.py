@@ -227,6 +227,22 @@ def test_close_lands_what_is_queued(open_store: Open, folder: Path) -> None:
     assert keys_on_disk(folder) == {segment.key for segment in segments}
 
 
+def test_close_in_little_time_lands_what_was_queued_first(open_store: Open, folder: Path) -> None:
+    client = open_store(max_queued_bytes=10**9)
+    segments = [make_chain(seed, tensor_bytes=6_000_000)[0] for seed in range(30)]
+    for segment in segments:
+        client.store.write(segment)
+    client.wait_for(lambda events: any(isinstance(event, Written) for event in events))
+
+    client.store.close(0.05)
+
+    written = [event.info.key for event in client.wait_for(lambda _: True) if isinstance(event, Written)]
+    assert written == [segment.key for segment in segments[: len(written)]]
+    assert keys_on_disk(folder) == set(written)
+    assert not list(folder.glob(".*.tmp"))
+    assert len(open_store().opened) == len(written)
+
+
 def test_close_without_time_leaves_whole_files_or_none(open_store: Open, folder: Path) -> None:
     client = open_store()
     for seed in range(5):

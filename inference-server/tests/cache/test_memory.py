@@ -1,5 +1,8 @@
 """The memory tier's bounds and order, on states of real arrays."""
 
+from collections import OrderedDict
+from dataclasses import replace
+
 import mlx.core as mx
 import numpy as np
 from hypothesis import given, settings
@@ -15,11 +18,12 @@ _NAMESPACE = Namespace("tiny", "w", "", "t", "c", "KVCache", "1")
 _ROW_BYTES = 2 * 4 * 2  # Keys and values of one head of four float16.
 
 
-def entry(number: int, *, rows: int = 10, kind: EntryKind = "system") -> Entry:
+def entry(number: int, *, rows: int = 10, kind: EntryKind = "system", owner: str = "") -> Entry:
+    namespace = replace(_NAMESPACE, owner=owner)
     tokens = np.asarray([number, *range(rows - 1)], np.int32)
     arrays = (mx.zeros((1, 1, rows, 4), mx.float16), mx.zeros((1, 1, rows, 4), mx.float16))
     state = KVState((LayerState("KVCache", True, arrays),), rows)
-    return Entry(entry_key(_NAMESPACE.digest, tokens), _NAMESPACE, kind, tokens, "", 0, 0, state=state)
+    return Entry(entry_key(namespace.digest, tokens), namespace, kind, tokens, "", 0, 0, state=state)
 
 
 def held(memory: MemoryTier) -> list[int]:
@@ -95,6 +99,59 @@ def test_shrinking_frees_until_the_given_bytes_are_held() -> None:
     assert memory.num_bytes == 20 * _ROW_BYTES
 
 
+def test_who_floods_the_tier_loses_its_own_and_nothing_of_others() -> None:
+    memory = MemoryTier(max_entries=4, max_bytes=40 * _ROW_BYTES)
+    quiet = [entry(0, owner="alice"), entry(1, owner="alice")]
+    for each in quiet:
+        memory.add(each)
+
+    evicted = [gone for number in range(2, 50) for gone in memory.add(entry(number, owner="bob"))]
+
+    assert held(memory) == [0, 1, 48, 49]
+    assert [int(each.tokens[0]) for each in evicted] == list(range(2, 48))
+
+
+def test_many_small_entries_do_not_push_out_a_large_one() -> None:
+    memory = MemoryTier(max_entries=6, max_bytes=40 * _ROW_BYTES)
+    large = entry(0, rows=20, owner="alice")
+    memory.add(large)
+
+    for number in range(1, 50):
+        memory.add(entry(number, rows=1, owner="bob"))
+
+    assert held(memory) == [0, 45, 46, 47, 48, 49]
+
+
+def test_one_large_entry_does_not_push_out_small_ones_of_others() -> None:
+    memory = MemoryTier(max_entries=100, max_bytes=40 * _ROW_BYTES)
+    for number in range(10):
+        memory.add(entry(number, rows=2, owner="alice"))
+    too_large = entry(10, rows=30, owner="bob")
+
+    assert memory.add(too_large) == [too_large]
+    assert held(memory) == list(range(10))
+
+
+def test_who_had_it_alone_gives_way_until_the_shares_are_equal() -> None:
+    memory = MemoryTier(max_entries=4, max_bytes=10**6)
+    for number in range(4):
+        memory.add(entry(number, owner="alice"))
+
+    for number in range(4, 8):
+        memory.add(entry(number, owner="bob"))
+
+    assert held(memory) == [2, 3, 6, 7]
+
+
+def test_with_more_owners_than_room_the_least_recently_used_entry_goes() -> None:
+    memory = MemoryTier(max_entries=3, max_bytes=10**6)
+
+    for number in range(5):
+        memory.add(entry(number, owner=f"key {number}"))
+
+    assert held(memory) == [2, 3, 4]
+
+
 kinds = st.sampled_from(["system", "turn", "prompt", "conversation"])
 steps = st.lists(
     st.one_of(
@@ -136,3 +193,38 @@ def test_bounds_hold_and_the_account_is_exact_after_every_step(
     for each in made:
         memory.remove(each)
     assert memory.num_bytes == 0
+
+
+floods = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 12), kinds), max_size=60)
+
+
+@given(floods, st.integers(3, 12), st.integers(12, 60))
+@settings(max_examples=200, deadline=None)
+def test_nobody_loses_what_is_within_an_equal_part(
+    history: list[tuple[str, int, EntryKind]], max_entries: int, max_rows: int
+) -> None:
+    memory = MemoryTier(max_entries=max_entries, max_bytes=max_rows * _ROW_BYTES)
+    for number, (owner, rows, kind) in enumerate(history):
+        before = list(memory)
+        new = entry(number, rows=rows, kind=kind, owner=owner)
+        evicted = memory.add(new)
+
+        num_owners = len({each.namespace.owner for each in [*before, new]})
+        for loser in {each.namespace.owner for each in evicted} - {owner}:
+            entries = [each for each in before if each.namespace.owner == loser]
+            num_rows = sum(each.num_tokens for each in entries)
+            assert len(entries) * num_owners > max_entries or num_rows * num_owners > max_rows
+
+
+@given(floods, st.integers(1, 8), st.integers(12, 60))
+@settings(max_examples=100, deadline=None)
+def test_one_owner_alone_has_the_plain_order(history: list[tuple[str, int, EntryKind]], max_entries: int, max_rows: int) -> None:
+    memory = MemoryTier(max_entries=max_entries, max_bytes=max_rows * _ROW_BYTES)
+    plain: OrderedDict[int, Entry] = OrderedDict()
+    for number, (_, rows, kind) in enumerate(history):
+        plain[number] = entry(number, rows=rows, kind=kind, owner="a")
+        memory.add(plain[number])
+        while len(plain) > max_entries or sum(each.num_tokens for each in plain.values()) > max_rows:
+            del plain[next((each for each, kept in plain.items() if kept.is_on_probation), next(iter(plain)))]
+
+        assert held(memory) == list(plain)

@@ -1,7 +1,7 @@
 """A piece of work in a folder of its own, as one process does it: locked, with a heartbeat, and a report of how it ended.
 
-The programs `core.train` and `core.export` end with the status that `do_work` gives: 0 completed, 1 failed, 3 cancelled by
-SIGTERM, 4 refused because another process holds the folder, 5 failed on a disk without room for the report.
+The programs `core.train` and `core.export` end with the status that `do_work` gives: 0 completed, or stopped by SIGTERM with
+everything saved; 1 failed; 4 refused because another process holds the folder; 5 failed on a disk without room for the report.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def _report(work: FolderWork, do: Callable[[FolderWork], ExitReport], exit_file:
     try:
         report = do(work)
     except StopRequestedError:
-        report = ExitReport(status="cancelled")
+        report = ExitReport(status="stopped")
     except TrainingError as error:
         log.warning("work_failed", code=error.code, reason=error.message)
         report = ExitReport(status="failed", error_code=error.code, error_message=error.message)

@@ -20,7 +20,8 @@ LOG_FILE = "trainer.log"
 """What a trainer writes to stdout and stderr."""
 HEARTBEAT_SECONDS = 1.0
 _CLOCK_STEP_SECONDS = 10.0
-EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
+EXIT_CODES = {"completed": 0, "stopped": 0, "failed": 1}
+"""To stop when asked to, with everything saved, is no failure. Which of the two it was is in the report, and only there."""
 LOCKED_EXIT_CODE = 4
 """Refused: another process holds the folder."""
 DISK_FULL_EXIT_CODE = 5
@@ -31,9 +32,12 @@ EXIT_FILES: dict[Mode, str] = {"train": EXIT_FILE, "probe": "probe-exit.json", "
 
 
 class ExitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`exit.json`, the last file a trainer writes. A run without it was killed and may be started again."""
+    """`exit.json`, the last file a trainer writes. A run without it was killed, whatever its status, and may be started again.
 
-    status: Literal["completed", "cancelled", "failed"]
+    `stopped`: a signal asked for it, and a later start goes on where this one ended.
+    """
+
+    status: Literal["completed", "stopped", "failed"]
     step: int = 0
     num_steps: int = 0
     error_code: str | None = None

@@ -91,7 +91,7 @@ class Trainer:
             return self._report("completed", adapter_step=adapter_step)
         except StopRequestedError:
             self._save()
-            return self._report("cancelled")
+            return self._report("stopped")
         except TrainingError as error:
             log.warning("training_failed", code=error.code, reason=error.message, saved_step=self._saved_step)
             return self._report("failed", error=error)

@@ -127,7 +127,7 @@ class TaskWork:
         await asyncio.to_thread(write_spec, self.job_dir, spec)
         stall_seconds = self._context.settings.worker_stall_seconds
         report = await run_tool(self.job_dir, TOOL_MODULE, is_stopped=self._stop.is_set, stall_seconds=stall_seconds)
-        if report.status == "cancelled":
+        if report.status == "stopped":
             raise TaskCancelledError
         if report.status == "failed":
             raise TrainingError(report.error_code or "internal_error", report.error_message or "The work failed.")

@@ -63,9 +63,9 @@ async def run_tool(job_dir: Path, module: str, *, is_stopped: Callable[[], bool]
 def _settled(job_dir: Path, *, is_stopped: bool) -> ExitReport | None:
     """The report, unless it is of a tool that was stopped by somebody else: by a shutdown, or because it had stalled."""
     report = read_exit(job_dir)
-    if report is not None and report.status != "cancelled":
+    if report is not None and report.status != "stopped":
         return report
-    return ExitReport(status="cancelled") if is_stopped else None
+    return ExitReport(status="stopped") if is_stopped else None
 
 
 async def _wait(process: DetachedProcess, job_dir: Path, *, is_stopped: Callable[[], bool], stall_seconds: float) -> bool:

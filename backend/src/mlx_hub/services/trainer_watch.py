@@ -129,7 +129,7 @@ class TrainerWatch:
     def _report(self) -> ExitReport | None:
         """A trainer that stopped although nobody asked, when the machine goes down for example, has not ended its run."""
         report = read_exit(self._run_dir, exit_file=EXIT_FILES[self._mode])
-        return None if report is not None and report.status == "cancelled" and not self._shall_stop else report
+        return None if report is not None and report.status == "stopped" and not self._shall_stop else report
 
     async def _follow(self, process: DetachedProcess) -> None:
         """Until the process is gone."""
@@ -177,8 +177,10 @@ class TrainerWatch:
             await asyncio.sleep(POLL_SECONDS)
             return None
         killed_by = -status if status is not None and status < 0 else None
+        if report is None and not self._cause and read_exit(self._run_dir, exit_file=EXIT_FILES[self._mode]) is not None:
+            self._cause = "stopped"
         if report is None and self._shall_stop:
-            return TrainerEnd(ExitReport(status="cancelled"), killed_by)
+            return TrainerEnd(ExitReport(status="stopped"), killed_by)
         if report is None and status == DISK_FULL_EXIT_CODE:
             report = _failure("storage_full", "The disk is full.")
         if report is None and status == LOCKED_EXIT_CODE:
@@ -211,6 +213,9 @@ class TrainerWatch:
         if self._cause == "stalled":
             message = f"The trainer stood still {times} times after step {step}; its stacks are in the log. Resume to try again."
             return _failure("stalled", message, step=step)
+        if self._cause == "stopped":
+            message = f"Something else than the worker told the trainer to stop {times} times after step {step}. Resume to go on."
+            return _failure("trainer_died", message, step=step)
         how = f"was killed by signal {killed_by}" if killed_by else "ended without a word"
         hint = " The system kills what needs too much memory." if killed_by == signal.SIGKILL else ""
         message = f"The trainer {how} {times} times after step {step}.{hint} The log's last lines may say why."

@@ -221,7 +221,7 @@ class _Run:
 
         with figures.watching(mode):
             end = await TrainerWatch(self._run_dir, mode, stall_seconds=stall_seconds, on_tick=see).run()
-        if end.report.status == "cancelled":
+        if end.report.status == "stopped":
             raise CancelRequestedError
         return end
 

@@ -30,6 +30,6 @@ async def cancel_request(
 
     A key without the scope `admin` ends its own requests only.
     """
-    if not services.engine.cancel(request_id, owner=None if caller.is_admin else caller.key_id):
+    if not services.engine.cancel(request_id, owner=caller.confined_to):
         raise NotFoundError("No request of this id runs or waits here.", param="request_id")
     return CancelledRequest(id=request_id, object="request", status="cancelled")

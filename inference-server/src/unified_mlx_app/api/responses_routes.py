@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from unified_mlx_app.api.answers import answer_headers, exhaust
 from unified_mlx_app.api.chat_routes import STREAMABLE
-from unified_mlx_app.api.deps import CallerDep, ServicesDep, until_disconnect
+from unified_mlx_app.api.deps import CallerDep, Services, ServicesDep, until_disconnect
 from unified_mlx_app.api.error_schemas import documented_errors
 from unified_mlx_app.api.policies import needs
 from unified_mlx_app.api.responses_answers import Keep, ResponseWriter
@@ -22,6 +22,7 @@ from unified_mlx_app.api.responses_schemas import (
 )
 from unified_mlx_app.api.sse import EventStream
 from unified_mlx_app.errors import InvalidRequestError
+from unified_mlx_app.services.api_keys import Caller
 from unified_mlx_app.services.generation import ChatPrompt
 from unified_mlx_app.services.responses_store import ResponsesStore
 from unified_mlx_app.types import JSON
@@ -40,12 +41,12 @@ ResponseID = Annotated[str, Path(pattern=RESPONSE_ID, description="Id of a store
 @needs("infer")
 async def create_response(body: ResponseRequest, request: Request, services: ServicesDep, caller: CallerDep) -> Response:
     """Answers the input, after the conversation that a stored response ends; its own response is stored unless told not to."""
-    history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
+    history = await _history(body, services, caller)
     asked = internal_request(body, history, services.settings)
     with named_as_input():
         generation = await until_disconnect(request, services.generation.start(asked, caller))
     writer = ResponseWriter(generation, body, asked.sampling)
-    frames = writer.frames(_keeper(body, services.responses))
+    frames = writer.frames(_keeper(body, services.responses, caller))
     headers = answer_headers(generation)
     if body.stream:
         return EventStream(frames, generation.close, headers, error_frame=writer.error_frame)
@@ -53,20 +54,27 @@ async def create_response(body: ResponseRequest, request: Request, services: Ser
     return Response(writer.response.model_dump_json(), headers=headers, media_type="application/json")
 
 
-def _keeper(body: ResponseRequest, store: ResponsesStore) -> Keep:
+async def _history(body: PromptFields, services: Services, caller: Caller) -> list[JSON]:
+    if not body.previous_response_id:
+        return []
+    return await services.responses.history(body.previous_response_id, reader=caller.confined_to)
+
+
+def _keeper(body: ResponseRequest, store: ResponsesStore, caller: Caller) -> Keep:
     async def keep(response: ResponseBody) -> None:
         if response.store:
             content = response.model_dump_json().encode()
-            await store.save(response.id, content, input_items=stored_input(body), previous_id=body.previous_response_id)
+            items, previous_id = stored_input(body), body.previous_response_id
+            await store.save(response.id, content, owner=caller.key_id, input_items=items, previous_id=previous_id)
 
     return keep
 
 
 @router.post("/v1/responses/input_tokens", summary="Count the tokens of an input", responses=documented_errors(404))
 @needs("infer")
-async def count_input_tokens(body: PromptFields, services: ServicesDep) -> InputTokenCount:
+async def count_input_tokens(body: PromptFields, services: ServicesDep, caller: CallerDep) -> InputTokenCount:
     """What `input_tokens` of the response's usage would be."""
-    history = await services.responses.history(body.previous_response_id) if body.previous_response_id else []
+    history = await _history(body, services, caller)
     use = body.tool_use()
     effort = body.reasoning.effort if body.reasoning else None
     thinks = effort != "none"
@@ -84,19 +92,20 @@ async def count_input_tokens(body: PromptFields, services: ServicesDep) -> Input
 async def get_response(
     response_id: ResponseID,
     services: ServicesDep,
+    caller: CallerDep,
     stream: Annotated[bool, Query(description="Only `false`: events are not kept.")] = False,
 ) -> Response:
-    """A stored response as it was told."""
+    """A stored response as it was told. A key finds those that it made; one with the scope `admin` finds all."""
     if stream:
         raise InvalidRequestError("The events of a stored response are not kept; leave stream out.", param="stream")
-    return Response(await services.responses.body(response_id), media_type="application/json")
+    return Response(await services.responses.body(response_id, reader=caller.confined_to), media_type="application/json")
 
 
 @router.delete("/v1/responses/{response_id}", summary="Delete a response", responses=documented_errors(404))
 @needs("infer", is_audited=True)
-async def delete_response(response_id: ResponseID, services: ServicesDep) -> DeletedResponse:
+async def delete_response(response_id: ResponseID, services: ServicesDep, caller: CallerDep) -> DeletedResponse:
     """Nothing can go on from it, or from responses that came after it."""
-    await services.responses.delete(response_id)
+    await services.responses.delete(response_id, reader=caller.confined_to)
     return DeletedResponse(id=response_id, object="response", deleted=True)
 
 
@@ -105,12 +114,13 @@ async def delete_response(response_id: ResponseID, services: ServicesDep) -> Del
 async def list_input_items(
     response_id: ResponseID,
     services: ServicesDep,
+    caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
     after: Annotated[str | None, Query(max_length=256, description="Id of the item after which the list begins.")] = None,
 ) -> ItemList:
     """All items that the response was made from, those of the responses before it included."""
-    items = await services.responses.input_items(response_id)
+    items = await services.responses.input_items(response_id, reader=caller.confined_to)
     if order == "desc":
         items.reverse()
     ids: list[Any] = [item["id"] for item in items]

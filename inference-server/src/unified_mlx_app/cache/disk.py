@@ -3,7 +3,7 @@
 import errno
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -118,8 +118,8 @@ class DiskStore:
     def write(self, segment: Segment) -> None:
         """Queue `segment`, parents before children; the outcome is a `Written` or a `WriteFailed`.
 
-        Beyond the queue's bytes the oldest queued segments are dropped. A key that is queued already is not queued again;
-        one that is on disk is only marked as used.
+        Beyond the queue's bytes the oldest queued segments of the owner that has most there are dropped. A key that is queued
+        already is not queued again; one that is on disk is only marked as used.
         """
         if not self.is_available:
             self._tell(WriteFailed(segment.key, "unavailable"))
@@ -131,7 +131,7 @@ class DiskStore:
             self._writes[segment.key] = segment
             self._queued_bytes += _num_bytes(segment)
             while self._queued_bytes > self._max_queued_bytes and len(self._writes) > 1:
-                dropped.append(self._unqueue(next(iter(self._writes))).key)
+                dropped.append(self._unqueue(self._first_to_drop()).key)
             self._changed.notify()
         self.dropped_writes += len(dropped)
         for key in dropped:
@@ -217,6 +217,13 @@ class DiskStore:
         segment = self._writes.pop(key)
         self._queued_bytes -= _num_bytes(segment)
         return segment
+
+    def _first_to_drop(self) -> str:
+        held: Counter[str] = Counter()
+        for segment in self._writes.values():
+            held[segment.namespace.owner] += _num_bytes(segment)
+        most = max(held.values())
+        return next(key for key, segment in self._writes.items() if held[segment.namespace.owner] == most)
 
     def _tell(self, event: DiskEvent) -> None:
         with self._changed:

@@ -40,6 +40,10 @@ _MAX_QUARANTINE_SHARE = 8
 _TRANSIENT_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EACCES, errno.EPERM}
 
 
+_Rank = tuple[bool, int, str]
+"""Whether the file is of use, when it was used last (nanoseconds), its key: the least goes first."""
+
+
 class ChainError(Exception):
     """A chain cannot be loaded because of the segment `key`."""
 
@@ -118,7 +122,7 @@ class SegmentFolder:
             if parent is None or not _fits(parent, segment):
                 raise RefusedError("parent_missing")
         encoded = encode_segment(segment, self._mac_key)
-        self._make_room(encoded.num_bytes, kept=set(self._ancestors(segment.parent_key)))
+        self._make_room(encoded.num_bytes, segment.namespace.owner, kept=set(self._ancestors(segment.parent_key)))
         stamp_ns = self._stamp_ns()
         disk_io.publish(self._path, segment.key, encoded, stamp_ns=stamp_ns, between_pieces=between_pieces)
         if segment.parent_key is not None and segment.parent_key not in self.infos:
@@ -255,8 +259,11 @@ class SegmentFolder:
         finally:
             self._forget(keys, "deleted")
 
-    def _make_room(self, num_bytes: int, *, kept: set[str]) -> None:
-        """Evict until `num_bytes` fit the quota and leave the disk its free floor; evicts nothing if that cannot be reached."""
+    def _make_room(self, num_bytes: int, owner: str, *, kept: set[str]) -> None:
+        """Evict until `num_bytes` of `owner` fit the quota and leave the disk its free floor.
+
+        Evicts nothing if that cannot be reached, or only at the expense of owners that hold less.
+        """
         status = os.statvfs(self._path)
         over_quota = self.num_bytes + num_bytes - self._max_bytes
         under_floor = self._min_free_bytes + num_bytes - status.f_bavail * status.f_frsize
@@ -264,38 +271,54 @@ class SegmentFolder:
         num_over = len(self._files) + 1 - _MAX_FILES
         if excess <= 0 and num_over <= 0:
             return
-        order = self._eviction_order(kept)
-        evictable_bytes = sum(self._files[key].num_bytes for key in order)
+        evictable_bytes = sum(file.num_bytes for key, file in self._files.items() if key not in kept)
         if over_quota > evictable_bytes:
             raise RefusedError("no_room")
         if under_floor > evictable_bytes:
             raise OSError(errno.ENOSPC, "too little free disk space", str(self._path))
-        for num_evicted, key in enumerate(order):
-            if excess <= 0 and num_evicted >= num_over:
-                break
+        for key in self._victims(owner, num_bytes, excess, num_over, kept):
             disk_io.remove_files([disk_io.segment_path(self._path, key)])
-            excess -= self._files[key].num_bytes
             self.evictions += 1
             self._forget([key], "evicted")
 
-    def _eviction_order(self, kept: set[str]) -> list[str]:
-        """What may go, first to last: useless files, then by last use, a parent always after its children."""
+    def _victims(self, owner: str, num_bytes: int, excess: int, num_over: int, kept: set[str]) -> list[str]:
+        """What goes for `num_bytes` of `owner`, until `excess` bytes and `num_over` files are gone, in this order: useless files;
+        then the least recently used of the owner that holds most, as in the memory tier; a parent always after its children.
+        """
+        bytes_held, files_held = Counter({owner: num_bytes}), Counter({owner: 1})
+        leaves: dict[str, list[_Rank]] = {}
         num_children = Counter(info.parent_key for info in self.infos.values() if info.parent_key is not None)
-        leaves = [self._eviction_rank(key) for key in self._files if not num_children[key] and key not in kept]
-        heapq.heapify(leaves)
-        order: list[str] = []
-        while leaves:
-            _, _, key = heapq.heappop(leaves)
-            order.append(key)
+        for key, file in self._files.items():
+            bytes_held[self._owner(key)] += file.num_bytes
+            files_held[self._owner(key)] += 1
+            if not num_children[key] and key not in kept:
+                leaves.setdefault(self._owner(key), []).append(self._eviction_rank(key))
+        for heap in leaves.values():
+            heapq.heapify(heap)
+        victims: list[str] = []
+        while excess > 0 or num_over > 0:
+            source = _next_source(leaves, bytes_held if excess > 0 else files_held)
+            if source is None:
+                raise RefusedError("no_room")
+            _, _, key = heapq.heappop(leaves[source])
+            victims.append(key)
+            excess, num_over = excess - self._files[key].num_bytes, num_over - 1
+            bytes_held[source] -= self._files[key].num_bytes
+            files_held[source] -= 1
             parent_key = self.infos[key].parent_key if key in self.infos else None
             if parent_key is None:
                 continue
             num_children[parent_key] -= 1
             if not num_children[parent_key] and parent_key in self._files and parent_key not in kept:
-                heapq.heappush(leaves, self._eviction_rank(parent_key))
-        return order
+                heapq.heappush(leaves.setdefault(self._owner(parent_key), []), self._eviction_rank(parent_key))
+        return victims
 
-    def _eviction_rank(self, key: str) -> tuple[bool, int, str]:
+    def _owner(self, key: str) -> str:
+        """Whose a file is; one of another version, which nobody can use, is nobody's."""
+        info = self.infos.get(key)
+        return info.namespace.owner if info is not None else ""
+
+    def _eviction_rank(self, key: str) -> _Rank:
         return self._is_whole(key), self._files[key].used_ns, key
 
     def _is_whole(self, key: str) -> bool:
@@ -351,6 +374,16 @@ class SegmentFolder:
         """The time of a use: never before an earlier use, so that a clock set back does not turn the order around."""
         self._last_stamp_ns = max(int(self._clock() * 1e9), self._last_stamp_ns + 1000)
         return self._last_stamp_ns
+
+
+def _next_source(leaves: dict[str, list[_Rank]], held: Counter[str]) -> str | None:
+    """The owner whose first leaf goes next: useless ones of anybody first, else of the owner that holds most.
+
+    None when that one has nothing to give: it is about to store what would push out others that hold less.
+    """
+    most = max(held.values())
+    first = {owner: heap[0] for owner, heap in leaves.items() if heap and (held[owner] == most or not heap[0][0])}
+    return min(first, key=first.__getitem__, default=None)
 
 
 def _fits(parent: SegmentInfo, child: SegmentInfo | Segment) -> bool:

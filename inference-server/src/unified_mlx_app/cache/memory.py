@@ -1,6 +1,10 @@
-"""The memory tier: which entries hold their KV state in memory, bounded by count and by bytes, least recently used out first."""
+"""The memory tier: which entries hold their KV state in memory, bounded by count and by bytes, least recently used out first.
 
-from collections import OrderedDict
+Owners share it fairly: what goes is of the owner that holds most of what there is too much of. So whoever holds no more than
+an equal part of a bound loses nothing to the others, however much they store.
+"""
+
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 from unified_mlx_app.cache.entry import Entry
@@ -44,8 +48,16 @@ class MemoryTier:
         """Evict until both bounds hold and at most `max_bytes` are held. Returns the evicted, first out first."""
         evicted: list[Entry] = []
         while self._entries and (len(self._entries) > self.max_entries or self.num_bytes > max_bytes):
-            victim = next((entry for entry in self._entries.values() if entry.is_on_probation), None)
-            victim = victim or next(iter(self._entries.values()))
+            victim = self._victim(by_count=len(self._entries) > self.max_entries)
             self.remove(victim)
             evicted.append(victim)
         return evicted
+
+    def _victim(self, *, by_count: bool) -> Entry:
+        held: Counter[str] = Counter()
+        for entry in self._entries.values():
+            assert entry.state is not None
+            held[entry.namespace.owner] += 1 if by_count else entry.state.num_bytes
+        most = max(held.values())
+        of_largest = [entry for entry in self._entries.values() if held[entry.namespace.owner] == most]
+        return next((entry for entry in of_largest if entry.is_on_probation), of_largest[0])

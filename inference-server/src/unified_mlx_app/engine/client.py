@@ -6,7 +6,7 @@ Event loop thread only.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,10 +88,23 @@ class EngineClient:
         """Start the engine process; `status` tells when it is ready."""
         await self._supervisor.start()
 
-    async def stop(self, drain_seconds: float) -> None:
-        """Refuse new requests, let running ones finish for at most `drain_seconds`, end the engine."""
+    def cut(self, end_at: float) -> None:
+        """Refuse new requests, end running ones with ShuttingDownError at once, and tell the engine to be gone by `end_at`.
+
+        Moments are in monotonic seconds.
+        """
         self._is_stopped = True
-        await self._supervisor.stop(drain_seconds)
+        self._fail_all(ShuttingDownError("the server shut down before the answer was complete"))
+        self._settled.set()
+        self._supervisor.begin_stop(0, end_at=end_at)
+
+    async def stop(self, drain_seconds: float, *, end_at: Callable[[], float]) -> None:
+        """Refuse new requests, let running ones finish for at most `drain_seconds`, and end the engine by `end_at`.
+
+        Until then it lands its writes. `end_at` is asked all the time: it may come nearer.
+        """
+        self._is_stopped = True
+        await self._supervisor.stop(drain_seconds, end_at=end_at)
 
     @property
     def status(self) -> EngineStatus:
@@ -216,14 +229,18 @@ class EngineClient:
         return reply
 
     async def _wait_until_ready(self) -> None:
-        if self._is_stopped:
-            raise ShuttingDownError("the server is shutting down; send the request again in a moment", retry_after_seconds=2)
+        self._refuse_if_stopped()
         try:
             await asyncio.wait_for(self._settled.wait(), _READY_WAIT_SECONDS)
         except TimeoutError:
             raise EngineDownError("the engine is still starting; try again shortly", retry_after_seconds=5) from None
+        self._refuse_if_stopped()
         if not self._ready.is_set():
             raise EngineDownError("the engine failed repeatedly and rests for a minute", retry_after_seconds=60)
+
+    def _refuse_if_stopped(self) -> None:
+        if self._is_stopped:
+            raise ShuttingDownError("the server is shutting down; send the request again in a moment", retry_after_seconds=2)
 
     def _on_events(self, events: list[Event]) -> None:
         for event in events:
@@ -254,7 +271,9 @@ class EngineClient:
         if self._supervisor.is_breaker_open:
             self._settled.set()
         self._pid = None
-        error = EngineDownError(f"{reason}; it is being restarted, send the request again", retry_after_seconds=3)
+        self._fail_all(EngineDownError(f"{reason}; it is being restarted, send the request again", retry_after_seconds=3))
+
+    def _fail_all(self, error: AppError) -> None:
         for request_id in self._requests:
             self._put(request_id, error)
         for future in self._replies.values():

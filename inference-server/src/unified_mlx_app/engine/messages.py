@@ -98,9 +98,10 @@ class DeleteCacheEntry(Struct, frozen=True, kw_only=True, tag="cache_delete"):
 
 
 class Shutdown(Struct, frozen=True, kw_only=True, tag="shutdown"):
-    """Let running requests finish for at most `drain_seconds`, land queued writes, exit 0."""
+    """Let running requests finish for at most `drain_seconds`, land queued writes, exit 0 by `end_at` (monotonic seconds)."""
 
     drain_seconds: float
+    end_at: float
 
 
 Command = (

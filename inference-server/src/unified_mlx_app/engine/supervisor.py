@@ -27,9 +27,10 @@ log = structlog.get_logger()
 _BREAKER_DEATHS = 3
 _BREAKER_WINDOW_SECONDS = 60.0
 _BREAKER_OPEN_SECONDS = 60.0
-_EXIT_GRACE_SECONDS = 15.0
 _WATCHDOG_SECONDS = 600.0
 """A loop silent for so long is stuck: the longest honest silence is the first kernel compilation on CUDA, under a minute."""
+_KILL_SECONDS = 1.0
+"""The engine is killed so long before the process has to be gone: what else closes needs time as well."""
 
 
 class EngineSupervisor:
@@ -58,15 +59,22 @@ class EngineSupervisor:
         """Begin; the engine's Ready event tells when it is up."""
         self._task = asyncio.create_task(self._run(), name="engine-supervisor")
 
-    async def stop(self, drain_seconds: float) -> None:
-        """Let the engine finish and land its writes; kill it if it takes much longer than `drain_seconds`."""
+    def begin_stop(self, drain_seconds: float, *, end_at: float) -> None:
+        """Tell the engine to let requests run for at most `drain_seconds`, to land its writes, and to be gone by `end_at`."""
         self._is_stopping = True
-        self.post(Shutdown(drain_seconds=drain_seconds))
+        self.post(Shutdown(drain_seconds=drain_seconds, end_at=end_at - _KILL_SECONDS))
+
+    async def stop(self, drain_seconds: float, *, end_at: Callable[[], float]) -> None:
+        """Begin to stop if that has not happened, and wait for the engine's end; kill it in time for all to end by `end_at`."""
+        if not self._is_stopping:
+            self.begin_stop(drain_seconds, end_at=end_at())
         if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), drain_seconds + _EXIT_GRACE_SECONDS)
-            except TimeoutError:
+            exited = asyncio.create_task(self._process.wait())
+            while not exited.done() and time.monotonic() < end_at() - _KILL_SECONDS:
+                await asyncio.wait({exited}, timeout=0.1)
+            if not exited.done():
                 log.error("engine_killed_at_shutdown")
+                exited.cancel()
                 self._process.kill()
         if self._task is not None:
             self._task.cancel()

@@ -55,6 +55,10 @@ log = structlog.get_logger()
 
 _HEARTBEAT_SECONDS = 1.0
 _IDLE_POLL_MS = 500
+_END_SECONDS = 1.5
+"""Writing stops so long before the process has to be gone: the last sync, the last words, the end of the interpreter."""
+_ORPHAN_SECONDS = 10.0
+"""For the writes of an engine whose parent is gone."""
 
 
 class Engine:
@@ -67,6 +71,7 @@ class Engine:
         self._events: list[Event] = []
         self._loads: list[LoadModel] = []
         self._drain_until: float | None = None
+        self._end_at: float | None = None
         self._next_heartbeat_at = 0.0
         self._parent_pid = parent_pid
         memory_limit_bytes = settings.memory_limit or int(total_memory_bytes() * 0.75)
@@ -139,8 +144,8 @@ class Engine:
                 self._scheduler.submit(command)
             case Cancel(request_id=request_id):
                 self._scheduler.cancel(request_id)
-            case Shutdown(drain_seconds=drain_seconds):
-                self._drain_until = time.monotonic() + drain_seconds
+            case Shutdown(drain_seconds=drain_seconds, end_at=end_at):
+                self._drain_until, self._end_at = time.monotonic() + drain_seconds, end_at
                 self._scheduler.drain()
             case LoadModel():
                 self._loads.append(command)
@@ -250,7 +255,9 @@ class Engine:
     def _close(self) -> None:
         self._scheduler.fail_all(ShuttingDownError("the server shut down before the answer was complete"))
         self._flush()
-        self._cache.close(drain_seconds=10)
+        now = time.monotonic()
+        end_at = self._end_at if self._end_at is not None else now + _ORPHAN_SECONDS
+        self._cache.close(drain_seconds=max(0.0, end_at - _END_SECONDS - now))
         self._grammars.close()
         self._manager.close()
         self._socket.close(linger=1000)
@@ -276,6 +283,9 @@ def main() -> None:
     socket.connect(sys.argv[1])
     Engine(settings, socket, parent_pid=int(sys.argv[2])).run()
     context.term()
+    # A load or a compilation that a thread is at cannot be broken off, and nobody waits for what it gives.
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

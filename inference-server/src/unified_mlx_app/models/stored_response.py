@@ -12,7 +12,8 @@ from unified_mlx_app import db
 class StoredResponse(SQLModel, table=True):
     """A complete response. `body` and `input_items` are JSON as the API tells it.
 
-    They are bytes because PostgreSQL's JSON types refuse the NUL characters that JSON allows.
+    They are bytes because PostgreSQL's JSON types refuse the NUL characters that JSON allows. `owner` is the id of the API key
+    that made it, if it was one of the table.
     """
 
     metadata = db.metadata
@@ -20,6 +21,7 @@ class StoredResponse(SQLModel, table=True):
     __table_args__ = (Index("ix_stored_response_expires_at", "expires_at"),)
 
     id: str = Field(max_length=128, primary_key=True)
+    owner: str | None = Field(default=None, max_length=64)
     previous_id: str | None = Field(default=None, max_length=128)
     created_at: datetime = Field(sa_column=Column(db.UTCDateTime(), nullable=False))
     expires_at: datetime = Field(sa_column=Column(db.UTCDateTime(), nullable=False))

@@ -69,6 +69,11 @@ class Caller:
     def is_admin(self) -> bool:
         return "admin" in self.scopes
 
+    @property
+    def confined_to(self) -> str | None:
+        """The id of the key whose things alone it finds; None: everybody's."""
+        return None if self.is_admin else self.key_id or ""
+
 
 ANYBODY = Caller("anybody", frozenset())
 """Who asks for what is public; nobody looked at a key."""

@@ -2,6 +2,9 @@
 
 A chain of responses is kept as long as somebody goes on from its end: each use gives all of it the full time again. Beyond
 the bounds of count and bytes those whose time ends first go first.
+
+Each belongs to the API key that made it. A `reader` finds those of its own alone, and None those of everybody; what it may
+not find is to it what never was.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, literal, or_, update
+from sqlalchemy import ColumnElement, and_, delete, func, literal, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -42,7 +45,9 @@ class ResponsesStore:
         self._max_bytes = max_bytes
         self._clock = clock
 
-    async def save(self, response_id: str, body: bytes, *, input_items: list[JSON], previous_id: str | None) -> None:
+    async def save(
+        self, response_id: str, body: bytes, *, owner: str | None, input_items: list[JSON], previous_id: str | None
+    ) -> None:
         """Keep a complete response, and forget what is beyond the bounds."""
         now = self._clock()
         items = msgspec.json.encode(input_items)
@@ -50,6 +55,7 @@ class ResponsesStore:
             session.add(
                 StoredResponse(
                     id=response_id,
+                    owner=owner,
                     previous_id=previous_id,
                     created_at=now,
                     expires_at=now + self._keep,
@@ -61,33 +67,33 @@ class ResponsesStore:
             await session.flush()
             await self._prune(session, now)
 
-    async def body(self, response_id: str) -> bytes:
+    async def body(self, response_id: str, *, reader: str | None) -> bytes:
         """The response as it was told. Raises NotFoundError."""
         async with self._sessions() as session:
-            return (await self._row(session, response_id)).body
+            return (await self._row(session, response_id, reader)).body
 
-    async def delete(self, response_id: str) -> None:
+    async def delete(self, response_id: str, *, reader: str | None) -> None:
         """Raises NotFoundError."""
         async with self._sessions.begin() as session:
-            await session.delete(await self._row(session, response_id))
+            await session.delete(await self._row(session, response_id, reader))
 
-    async def input_items(self, response_id: str) -> list[JSON]:
+    async def input_items(self, response_id: str, *, reader: str | None) -> list[JSON]:
         """All items that the response was made from, oldest first, those of the responses before it included.
 
         Raises NotFoundError.
         """
         async with self._sessions() as session:
-            row = await self._row(session, response_id)
-            before = await self._chain(session, row.previous_id) if row.previous_id else []
+            row = await self._row(session, response_id, reader)
+            before = await self._chain(session, row.previous_id, reader) if row.previous_id else []
         return _items(before) + msgspec.json.decode(row.input_items)
 
-    async def history(self, response_id: str) -> list[JSON]:
+    async def history(self, response_id: str, *, reader: str | None) -> list[JSON]:
         """What a response that goes on from this one reads: inputs and outputs of the whole chain, oldest first.
 
         Raises PreviousResponseError if any of them is gone.
         """
         async with self._sessions.begin() as session:
-            rows = await self._chain(session, response_id)
+            rows = await self._chain(session, response_id, reader)
             missing = response_id if not rows else rows[0].previous_id
             if missing is not None:
                 message = f"Previous response with id {missing!a} not found: it was not stored, was deleted or has expired."
@@ -98,26 +104,27 @@ class ResponsesStore:
             )
             return _items(rows)
 
-    async def _row(self, session: AsyncSession, response_id: str) -> StoredResponse:
-        wanted = select(StoredResponse).where(StoredResponse.id == response_id, StoredResponse.expires_at > self._clock())
+    async def _row(self, session: AsyncSession, response_id: str, reader: str | None) -> StoredResponse:
+        is_found = _is_found(StoredResponse, reader, self._clock())
+        wanted = select(StoredResponse).where(StoredResponse.id == response_id, is_found)
         row = (await session.exec(wanted)).one_or_none()
         if row is None:
             message = f"Response with id {response_id!a} not found: it was not stored, was deleted or has expired."
             raise NotFoundError(message, param="response_id")
         return row
 
-    async def _chain(self, session: AsyncSession, response_id: str) -> Sequence[StoredResponse]:
+    async def _chain(self, session: AsyncSession, response_id: str, reader: str | None) -> Sequence[StoredResponse]:
         """The response and those before it, as far as they are there, oldest first."""
         now = self._clock()
         row = aliased(StoredResponse)
         links = (
             select(col(StoredResponse.id), col(StoredResponse.previous_id), literal(0).label("depth"))
-            .where(StoredResponse.id == response_id, StoredResponse.expires_at > now)
+            .where(StoredResponse.id == response_id, _is_found(StoredResponse, reader, now))
             .cte("links", recursive=True)
         )
         links = links.union_all(
             select(col(row.id), col(row.previous_id), links.c.depth + 1).where(
-                row.id == links.c.previous_id, row.expires_at > now, links.c.depth < MAX_CHAIN
+                row.id == links.c.previous_id, _is_found(row, reader, now), links.c.depth < MAX_CHAIN
             )
         )
         chain = select(StoredResponse).join(links, links.c.id == StoredResponse.id).order_by(links.c.depth.desc())
@@ -133,6 +140,11 @@ class ResponsesStore:
         ).subquery()
         is_beyond = or_(ranked.c.rank > self._max_entries, ranked.c.total_bytes > self._max_bytes)
         await session.exec(delete(StoredResponse).where(col(StoredResponse.id).in_(select(ranked.c.id).where(is_beyond))))
+
+
+def _is_found(row: type[StoredResponse], reader: str | None, now: datetime) -> ColumnElement[bool]:
+    is_alive = col(row.expires_at) > now
+    return is_alive if reader is None else and_(is_alive, col(row.owner) == reader)
 
 
 def _items(rows: Sequence[StoredResponse]) -> list[JSON]:
