@@ -16,6 +16,7 @@ import yaml
 from dashboard_rules import Query, file_problems, metrics_in, queries_of, read_dashboards
 from e2e.stack import Platform, run_platform
 from e2e.workload import do_work_of_every_kind, settings_for_every_kind
+from fixtures.collector import run_http_collector
 from fixtures.hub import run_hub
 from fixtures.prometheus import RULES, Prometheus, run_prometheus
 from prometheus_client.parser import text_string_to_metric_families
@@ -77,11 +78,11 @@ def targets_of(platform: Platform) -> dict[str, str]:
 
 def main() -> int:
     problems = file_problems()
-    with tempfile.TemporaryDirectory(prefix="dashboards-") as folder, run_hub() as hub:
+    with tempfile.TemporaryDirectory(prefix="dashboards-") as folder, run_hub() as hub, run_http_collector() as collector:
         home = Path(folder)
         url = f"sqlite:///{home}/hub.db"
         with (
-            run_platform(home, url, hub, **settings_for_every_kind(home)) as platform,
+            run_platform(home, url, hub, **settings_for_every_kind(home, collector.endpoint)) as platform,
             run_prometheus(home / "prometheus", targets_of(platform)) as prometheus,
         ):
             problems += live_problems(platform, prometheus)

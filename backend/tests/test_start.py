@@ -110,9 +110,9 @@ def test_a_stop_during_the_pause_before_a_restart_is_heeded_at_once(tmp_path: Pa
 
 def test_ctrl_c_asks_each_service_once(tmp_path: Path) -> None:
     counting = (
-        'exec {python} -c \'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True)); '
-        'signal.signal(signal.SIGALRM, lambda *_: sys.exit(0)); print("ready", flush=True); signal.pause(); signal.alarm(1); '
-        "signal.pause()'"
+        "exec {python} -c 'import signal, sys, time; signal.signal(signal.SIGALRM, lambda *_: sys.exit(0)); "
+        'signal.signal(signal.SIGTERM, lambda *_: (print("asked", flush=True), signal.alarm(1))); '
+        'print("ready", flush=True); time.sleep(600)\''
     )
 
     with start(tmp_path, counting=counting) as running:

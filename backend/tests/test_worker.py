@@ -133,11 +133,13 @@ def test_killed_or_stopped_it_goes_on_where_it_was(site: Site) -> None:
     assert site.read(download_id)["status"] == "running"
     with site.run_worker() as worker:
         site.wait_for_bytes(download_id, num_bytes // 2)
+        # The rest would take a minute: it cannot be complete before the worker has stopped.
+        site.hub.bytes_per_second = 30_000
         asked_at = time.monotonic()
 
         assert worker.stop(signal.SIGTERM) == 0
 
-        assert time.monotonic() - asked_at < 10
+        assert time.monotonic() - asked_at < 25
         assert site.read(download_id)["status"] == "running"
     site.hub.bytes_per_second = None
     with site.run_worker():
@@ -204,8 +206,8 @@ async def _add_version(session: Any, model_id: str) -> None:
 def test_two_workers_share_the_work_and_one_takes_over_from_the_dead(postgres_site: Site) -> None:
     site = postgres_site
     names = [site.add_model(f"shared/{number}", 6_000_000) for number in range(8)]
-    site.hub.bytes_per_second = 250_000
-    first, second = (site.run_worker(machine_id=f"machine-{number}", MLX_HUB_LEASE_SECONDS="6") for number in (1, 2))
+    site.hub.bytes_per_second = 100_000
+    first, second = (site.run_worker(machine_id=f"machine-{number}", MLX_HUB_LEASE_SECONDS="10") for number in (1, 2))
     with first as one, second:
         ids = [site.download(name) for name in names]
         for download_id in ids:
@@ -276,7 +278,7 @@ def test_a_second_of_the_same_name_is_refused_and_a_second_signal_ends_at_once(t
         first.process.send_signal(signal.SIGTERM)
         first.process.send_signal(signal.SIGINT)
 
-        assert first.process.wait(5) in (0, 1)
+        assert first.process.wait(30) in (0, 1)
 
 
 def test_it_stops_while_the_database_is_away(tmp_path: Path) -> None:

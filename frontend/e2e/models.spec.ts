@@ -212,8 +212,8 @@ test.describe.serial("an adapter with two versions", () => {
     await expectAccessible(page);
     await dialog.getByRole("button", { name: "Delete" }).click();
 
-    await expect(page).toHaveURL(/\/models$/);
     await expect(page.getByText(`Deleted ${name}`)).toBeVisible();
+    await expect(page).toHaveURL(/\/models$/);
     expect((await seed.get<Models>(`/models?query=${name}`)).items).toEqual([]);
   });
 });

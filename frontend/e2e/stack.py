@@ -30,10 +30,10 @@ from fixtures.processes import clean_environment, free_port, wait_until  # noqa:
 from fixtures.worker import run_worker  # noqa: E402
 
 SLOW_FILE = "model-00001-of-00001.safetensors"
-SLOW_BYTES_PER_SECOND = 60_000
-"""A download that takes long enough to be watched, paused and cancelled: about half a minute."""
+SLOW_BYTES_PER_SECOND = 30_000
+"""A download that takes long enough to be watched, paused and cancelled: about a minute."""
 CARD = b"---\nlicense: mit\n---\n# Talker\n\nA tiny model that says what it was **taught**.\n\n```python\nprint('hello')\n```\n"
-_DASHBOARD_SECONDS = 90.0
+_DASHBOARD_SECONDS = 180.0
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def _run_dashboard(home: Path, port: int, backend: str, inference: str, *, is_de
         # npm does not pass signals on; its children are in its session.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 def _answers(url: str) -> bool:

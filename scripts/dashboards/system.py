@@ -1,6 +1,6 @@
 """The machine, its accelerator, and the processes of the platform."""
 
-from dashboards.panel import Dashboard, Panel
+from dashboards.panel import RATE, Dashboard, Panel
 
 
 def _both(metric: str) -> str:
@@ -65,5 +65,11 @@ SYSTEM = Dashboard(
             {"{{job}}": _both("process_memory_bytes")},
         ),
         Panel("Threads", "Of each service; a line that only rises is a leak.", "short", {"{{job}}": _both("process_threads")}),
+        Panel(
+            "Trace spans",
+            "Delivered to the collector, not delivered, or dropped as the queue was full. Nothing without OTLP_ENDPOINT.",
+            "suffix: spans/s",
+            {"{{job}} {{result}}": f"sum by (job, result) (rate({_both('trace_spans_total')}{RATE}))"},
+        ),
     ),
 )

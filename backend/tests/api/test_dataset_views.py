@@ -143,11 +143,11 @@ def test_a_template_without_end_is_stopped_and_the_api_answers_meanwhile(
 
     # The client leaves long before the time is up; the process must go with it.
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{backend.base_url}{path}/preview", json={"model_id": model_id}, timeout=2)
+        httpx.post(f"{backend.base_url}{path}/preview", json={"model_id": model_id}, timeout=httpx.Timeout(60, read=2))
 
     assert backend.get("/health").status_code == 200
     assert backend.post(f"{path}/verify").status_code == 200
-    backend.wait_until(lambda: not _grandchildren(backend), 30)
+    backend.wait_until(lambda: not _grandchildren(backend), 60)
 
 
 def _grandchildren(backend: RunningBackend) -> list[psutil.Process]:

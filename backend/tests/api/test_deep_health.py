@@ -22,6 +22,8 @@ pytestmark = pytest.mark.timeout(300)
 
 MAX_SECONDS = 8.0
 """The deadline of a check is 2 s; the rest is for a busy machine."""
+_NUM_TRIES = 3
+"""A busy machine may be late once; what waits for something that hangs is so each time."""
 CHECKS = {"accepting", "database", "storage", "disk", "memory", "accelerator", "worker", "inference", "mlflow", "mirror"}
 
 
@@ -37,10 +39,12 @@ class Standing:
 
 def deep(backend: RunningBackend) -> tuple[int, dict[str, Any]]:
     """Status and answer, which comes in time whatever hangs."""
-    started = time.monotonic()
-    answer = backend.get("/health/deep")
-    assert time.monotonic() - started < MAX_SECONDS, answer.text
-    return answer.status_code, answer.json()
+    for _ in range(_NUM_TRIES):
+        started = time.monotonic()
+        answer = backend.get("/health/deep")
+        if time.monotonic() - started < MAX_SECONDS:
+            return answer.status_code, answer.json()
+    raise AssertionError(f"it comes late again and again: {answer.text}")
 
 
 def broken(backend: RunningBackend) -> set[str]:

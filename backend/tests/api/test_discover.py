@@ -123,6 +123,14 @@ def test_details_of_a_gated_model_say_that_access_is_missing(backend: RunningBac
     assert details["weight_bytes"] > 1000
 
 
+def test_links_to_the_hub_lead_to_the_one_that_is_set(backend: RunningBackend, hub: Hub) -> None:
+    (found,) = backend.get(f"{API}/discover/search?query=model-3").json()["items"]
+    details = backend.get(f"{API}/discover/models/{REPO_ID}").json()
+
+    assert found["url"] == f"{hub.endpoint}/org/model-3-4bit"
+    assert (details["url"], details["tokens_url"]) == (f"{hub.endpoint}/{REPO_ID}", f"{hub.endpoint}/settings/tokens")
+
+
 @pytest.mark.parametrize("path", ["models/org/nothing", "models/org/..%2fx", "models/-org/x"])
 def test_a_model_that_is_not_there_is_an_error(backend: RunningBackend, path: str) -> None:
     answer = backend.get(f"{API}/discover/{path}")

@@ -106,7 +106,7 @@ def test_only_this_machines_names_are_served(backend: RunningBackend) -> None:
 
 
 def test_a_request_with_two_hosts_is_refused(backend: RunningBackend) -> None:
-    connection = http.client.HTTPConnection(urlsplit(backend.base_url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(backend.base_url).netloc, timeout=60)
     connection.putrequest("GET", "/health", skip_host=True)
     for host in ("localhost", "evil.example"):
         connection.putheader("Host", host)

@@ -3,7 +3,6 @@
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fixtures.backend import RunningBackend, run_backend
+from fixtures.processes import free_port
 
 
 def test_a_healthy_backend_says_so(backend: RunningBackend) -> None:
@@ -50,9 +50,6 @@ class _Door:
     """A TCP door before a server that can be closed: what connected is cut, what comes is refused."""
 
     def __init__(self, port: int) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         script = (
             "import asyncio, sys\n"
             "async def pump(r, w):\n"
@@ -61,17 +58,17 @@ class _Door:
             f"    r2, w2 = await asyncio.open_connection('127.0.0.1', {port})\n"
             "    await asyncio.gather(pump(r, w2), pump(r2, w))\n"
             "async def main():\n"
-            f"    server = await asyncio.start_server(on, '127.0.0.1', {self.port})\n"
-            "    print('open', flush=True)\n    await server.serve_forever()\n"
+            "    server = await asyncio.start_server(on, '127.0.0.1', 0)\n"
+            "    print(server.sockets[0].getsockname()[1], flush=True)\n    await server.serve_forever()\n"
             "asyncio.run(main())\n"
         )
         self._process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "open\n"
+        self.port = int(self._process.stdout.readline())
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -164,9 +161,7 @@ def test_a_bad_setting_stops_the_start_with_its_name(tmp_path: Path, variable: s
 
 
 def test_uvicorn_finds_the_application(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "mlx_hub.main:app", "--port", str(port)]
     process = subprocess.Popen(command, env={"HOME": str(tmp_path), "PATH": "/usr/bin"}, stderr=subprocess.DEVNULL)
     probing = RunningBackend(process, tmp_path, "", f"http://127.0.0.1:{port}")
@@ -176,7 +171,7 @@ def test_uvicorn_finds_the_application(tmp_path: Path) -> None:
         assert (tmp_path / ".mlx-hub" / "mlx-hub.db").exists()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _answers(backend: RunningBackend) -> bool:

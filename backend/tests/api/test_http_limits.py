@@ -136,7 +136,10 @@ def _send_huge(backend: RunningBackend, head: str, *, is_chunked: bool) -> bytes
                 connection.sendall(b"%x\r\n%b\r\n" % (len(CHUNK), CHUNK) if is_chunked else CHUNK)
         except ConnectionError:
             pass
-        return connection.recv(65536)
+        answer = b""
+        while b"\r\n" not in answer and (data := connection.recv(65536)):
+            answer += data
+        return answer
 
 
 @pytest.fixture(scope="module")

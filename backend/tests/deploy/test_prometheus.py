@@ -52,6 +52,11 @@ def _requests(name: str, job: str, failed: str) -> dict[str, str]:
     return {series % 200: "0+100x60", series % 500: failed}
 
 
+def _spans(name: str, job: str, lost: str, *, result: str = "not_delivered") -> dict[str, str]:
+    series = f'{name}{{job="{job}", result="%s"}}'
+    return {series % "delivered": "0+100x60", series % result: lost}
+
+
 def _space(free: str) -> dict[str, str]:
     return {f"mlx_hub_host_disk_free_bytes{_BACKEND}": free, f"mlx_hub_host_disk_total_bytes{_BACKEND}": "1000x60"}
 
@@ -131,6 +136,16 @@ CASES = (
         {f"mlx_host_memory_used_bytes{_INFERENCE}": "97x60", f"mlx_host_memory_total_bytes{_INFERENCE}": "100x60"},
         {f"mlx_host_memory_used_bytes{_INFERENCE}": "90x60", f"mlx_host_memory_total_bytes{_INFERENCE}": "100x60"},
     ),
+    Case(
+        "TracesLost",
+        _spans("mlx_hub_trace_spans_total", "worker", "0+2x60"),
+        _spans("mlx_hub_trace_spans_total", "worker", "0x19 9x60"),
+    ),
+    Case(
+        "TracesLost",
+        _spans("mlx_trace_spans_total", "inference", "0+1x60", result="queue_full"),
+        _spans("mlx_trace_spans_total", "inference", "0x60"),
+    ),
 )
 
 
@@ -175,7 +190,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do_and_has_a_case() -> None:
 
     assert {rule["labels"]["severity"] for rule in alerts} == {"page", "ticket"}
     assert all(rule["annotations"].keys() == {"summary", "description"} for rule in alerts)
-    assert sorted(rule["alert"] for rule in alerts) == sorted(case.alert for case in CASES)
+    assert sorted(rule["alert"] for rule in alerts) == sorted({case.alert for case in CASES})
 
 
 def _test_of(alert: str, series: dict[str, str], minutes: int, *, fires: bool) -> dict[str, Any]:

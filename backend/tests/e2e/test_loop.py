@@ -32,7 +32,7 @@ def test_a_model_is_found_downloaded_trained_evaluated_registered_and_answers_wh
     job = platform.wait_for(f"/training/{job_id}", lambda row: row["status"] == "completed")
 
     # Served by the time the job says that it is done, or moments later.
-    platform.worker.wait_until(lambda: platform.inference.answer("vault@latest", QUESTION) == ANSWER, 20)
+    platform.worker.wait_until(lambda: platform.inference.answer("vault@latest", QUESTION) == ANSWER, 60)
     assert before != ANSWER
     assert platform.inference.answer(REPO_ID, QUESTION) == before
     served = {model["id"] for model in platform.inference.get("/v1/models")["data"]}
@@ -68,7 +68,7 @@ def test_promoting_another_version_and_rolling_back_change_what_is_served(platfo
     base_id = adapter["base_model_id"]
     job_id = platform.train(base_id, platform.upload(rows, name="other", times=8), epochs=40)
     platform.wait_for(f"/training/{job_id}", lambda row: row["status"] == "completed")
-    platform.worker.wait_until(lambda: platform.inference.answer("vault@latest", QUESTION) == other, 20)
+    platform.worker.wait_until(lambda: platform.inference.answer("vault@latest", QUESTION) == other, 60)
     assert platform.inference.answer("vault@champion", QUESTION) == first == ANSWER
 
     champion = f"/api/v1/models/{adapter['id']}/aliases/champion"

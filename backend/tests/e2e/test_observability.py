@@ -13,6 +13,7 @@ from check_dashboards import live_problems, targets_of
 from deploy.compose_file import ROOT, read_compose, written
 from e2e.stack import Platform, run_platform
 from e2e.workload import settings_for_every_kind
+from fixtures.collector import run_http_collector
 from fixtures.hub import run_hub
 from fixtures.processes import wait_until
 from fixtures.prometheus import Prometheus, program, run_prometheus
@@ -31,7 +32,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     home = tmp_path_factory.mktemp("observed")
     with (
         run_hub() as hub,
-        run_platform(home, f"sqlite:///{home}/hub.db", hub, **settings_for_every_kind(home)) as platform,
+        run_http_collector() as collector,
+        run_platform(home, f"sqlite:///{home}/hub.db", hub, **settings_for_every_kind(home, collector.endpoint)) as platform,
         run_prometheus(home / "prometheus", targets_of(platform)) as prometheus,
     ):
         yield Observed(platform, prometheus)
@@ -74,7 +76,7 @@ def test_a_service_that_is_killed_shows_within_seconds(observed: Observed) -> No
     observed.platform.worker.kill()
 
     observed.prometheus.wait_for('up{job="worker"} == 0')
-    wait_until(lambda: bool(observed.prometheus.query('ALERTS{alertname="ServiceDown", job="worker"}')), 30)
+    wait_until(lambda: bool(observed.prometheus.query('ALERTS{alertname="ServiceDown", job="worker"}')), 60)
 
 
 @pytest.mark.parametrize("service", ["inference", "backend"])

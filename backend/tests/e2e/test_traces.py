@@ -138,9 +138,9 @@ def test_a_collector_that_never_answers_holds_up_neither_requests_nor_the_end(tm
         started = time.monotonic()
         for _ in range(20):
             assert backend.get("/api/v1/models").status_code == 200
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         delivered_none = 'mlx_hub_trace_spans_total{result="not_delivered"} 0.0'
-        backend.wait_until(lambda: delivered_none not in backend.get("/metrics").text, 30)
+        backend.wait_until(lambda: delivered_none not in backend.get("/metrics").text, 60)
 
         started = time.monotonic()
         assert (backend.stop(), worker.stop()) == (0, 0)

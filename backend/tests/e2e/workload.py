@@ -20,13 +20,18 @@ while :; do echo "Stand-in, 42, 1410, 93.5, 51, 2048, 81920"; sleep 1; done
 _JOB = {"steps": 40, "lora_dropout": 0.1, "validation_share": 0.25, "eval_every": 10}
 
 
-def settings_for_every_kind(folder: Path) -> dict[str, str]:
+def settings_for_every_kind(folder: Path, otlp_endpoint: str) -> dict[str, str]:
     """Variables that turn on what is off by default, and the sensor of an accelerator on machines without one."""
     sensor = folder / "nvidia-smi"
     sensor.write_text(_SENSOR)
     sensor.chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"
-    return {"PATH": path, "MLX_RESPONSE_CACHE_ENABLED": "true", "MLX_PROMPT_LOOKUP": "true"}
+    return {
+        "PATH": path,
+        "MLX_RESPONSE_CACHE_ENABLED": "true",
+        "MLX_PROMPT_LOOKUP": "true",
+        "OTLP_ENDPOINT": otlp_endpoint,
+    }
 
 
 def do_work_of_every_kind(platform: Platform, prometheus: Prometheus) -> None:

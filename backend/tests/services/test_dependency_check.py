@@ -31,7 +31,8 @@ async def test_one_that_hangs_is_told_in_time_and_not_asked_again_until_it_answe
         await answered.wait()
         return Finding("ok")
 
-    check = DependencyCheck(ask, deadline_seconds=0.05)
+    # Also the time that a busy machine has for the answers at the end.
+    check = DependencyCheck(ask, deadline_seconds=1.0)
     hanging = await asyncio.gather(*(check.result() for _ in range(20)))
     again = await check.result()
     before = num_questions

@@ -54,5 +54,5 @@ def test_a_second_process_waits_and_finds_it_done(large: Downloads) -> None:
 
         assert large.run(download_id) == DownloadStatus.READY
 
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert large.hub.sent["model.safetensors"] == len(large.hub.repos[REPO_ID].files["model.safetensors"])

@@ -20,7 +20,8 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -
 
 async def unless_server_stops(lifecycle: Lifecycle, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the server is told to stop. For what may take longer than the drain."""
-    stopping = ShuttingDownError("The server is shutting down.", retry_after_seconds=5)
+    told = "The server is shutting down and has kept nothing of this: send it again once it is back."
+    stopping = ShuttingDownError(told, retry_after_seconds=5)
     return await _unless(lifecycle.wait_for_drain(), work, stopping)
 
 

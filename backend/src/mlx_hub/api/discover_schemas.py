@@ -15,6 +15,7 @@ class HubModelPublic(BaseModel):
     """One model in a list."""
 
     repo_id: str
+    url: str = Field(description="Its page on the hub that HF_ENDPOINT names.")
     author: str
     name: str
     tags: list[str]
@@ -63,6 +64,7 @@ class HubModelDetails(HubModelPublic):
     """All about one model."""
 
     commit: str
+    tokens_url: str = Field(description="The page of that hub where tokens are made.")
     license: str | None
     has_access: bool = Field(description="False for a gated model that HF_TOKEN may not read.")
     architecture: str | None

@@ -54,6 +54,7 @@ class FoundModel:
     """One model in a list. `weight_bytes`, `memory_bytes` (without context) and `fits` are None when the hub does not tell."""
 
     repo_id: str
+    url: str
     tags: list[str]
     task_type: str | None
     downloads: int
@@ -111,6 +112,7 @@ class ModelDetails:
 
     model: FoundModel
     commit: str
+    tokens_url: str
     license: str | None
     has_access: bool
     architecture: str | None
@@ -130,7 +132,7 @@ async def search(hub: HubClient, *, query: str, mlx_only: bool, sort: Sort, page
         if found.next_url is None:
             return FoundPage([], has_more=False)
         found = await hub.get_page(found.next_url)
-    return FoundPage(_models_of(found), has_more=found.next_url is not None)
+    return FoundPage(_models_of(hub, found), has_more=found.next_url is not None)
 
 
 async def search_filtered(
@@ -140,7 +142,7 @@ async def search_filtered(
     passed: list[FoundModel] = []
     found = await hub.get_page("/api/models", _parameters(query, mlx_only=mlx_only, sort=sort, limit=_SCANNED_PAGE_SIZE))
     for number in range(1, MAX_SCANNED_PAGES + 1):
-        passed += [model for model in _models_of(found) if wanted.wants(model)]
+        passed += [model for model in _models_of(hub, found) if wanted.wants(model)]
         if len(passed) > page * page_size or found.next_url is None or number == MAX_SCANNED_PAGES:
             break
         found = await hub.get_page(found.next_url)
@@ -162,9 +164,9 @@ def _parameters(query: str, *, mlx_only: bool, sort: Sort, limit: int) -> dict[s
     return parameters
 
 
-def _models_of(page: HubPage) -> list[FoundModel]:
+def _models_of(hub: HubClient, page: HubPage) -> list[FoundModel]:
     machine_bytes = psutil.virtual_memory().total
-    return [_found_model(info, machine_bytes=machine_bytes) for info in page.items if isinstance(info.get("id"), str)]
+    return [_found_model(hub, info, machine_bytes=machine_bytes) for info in page.items if isinstance(info.get("id"), str)]
 
 
 async def read_details(hub: HubClient, repo_id: str) -> ModelDetails:
@@ -181,9 +183,10 @@ async def read_details(hub: HubClient, repo_id: str) -> ModelDetails:
     model_type = config.get("model_type")
     return ModelDetails(
         model=_found_model(
-            info, machine_bytes=machine_bytes, config=config, memory_bytes=memory_bytes, weight_bytes=weight_bytes
+            hub, info, machine_bytes=machine_bytes, config=config, memory_bytes=memory_bytes, weight_bytes=weight_bytes
         ),
         commit=commit,
+        tokens_url=hub.page_url("settings/tokens"),
         license=hub_facts.find_license(info, text_list(info.get("tags"))),
         has_access=has_access,
         architecture=architectures[0] if architectures else None,
@@ -221,6 +224,7 @@ def _files(info: dict[str, Any]) -> list[HubFile]:
 
 
 def _found_model(
+    hub: HubClient,
     info: dict[str, Any],
     *,
     machine_bytes: int,
@@ -235,6 +239,7 @@ def _found_model(
     task_type = info.get("pipeline_tag")
     return FoundModel(
         repo_id=repo_id,
+        url=hub.page_url(repo_id),
         tags=tags,
         task_type=task_type if isinstance(task_type, str) else None,
         downloads=as_int(info.get("downloads")) or 0,

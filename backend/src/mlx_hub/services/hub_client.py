@@ -71,6 +71,11 @@ class HubClient:
     async def close(self) -> None:
         await self._client.aclose()
 
+    def page_url(self, path: str) -> str:
+        """Where people read `path` on the hub, such as a model's page; without the credentials that the endpoint may hold."""
+        raw_path = self.endpoint.raw_path.rstrip(b"/") + b"/" + quote(path).encode()
+        return str(self.endpoint.copy_with(raw_path=raw_path, username=None, password=None))
+
     async def get_object(self, path: str, query: Query | None = None) -> dict[str, Any]:
         """The JSON object at `path` of the hub."""
         url = self._url(path, query)

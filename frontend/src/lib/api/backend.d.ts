@@ -2177,6 +2177,16 @@ export interface components {
             tags: string[];
             /** Task Type */
             task_type: string | null;
+            /**
+             * Tokens Url
+             * @description The page of that hub where tokens are made.
+             */
+            tokens_url: string;
+            /**
+             * Url
+             * @description Its page on the hub that HF_ENDPOINT names.
+             */
+            url: string;
             /** Weight Bytes */
             weight_bytes: number | null;
         };
@@ -2220,6 +2230,11 @@ export interface components {
             tags: string[];
             /** Task Type */
             task_type: string | null;
+            /**
+             * Url
+             * @description Its page on the hub that HF_ENDPOINT names.
+             */
+            url: string;
             /** Weight Bytes */
             weight_bytes: number | null;
         };

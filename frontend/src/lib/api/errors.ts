@@ -126,6 +126,7 @@ const TITLES: Record<string, string> = {
   memory_budget_exceeded: "Not enough memory",
   context_length_exceeded: "Too long for the model",
   upstream_down: "Hub does not answer",
+  shutting_down: "Shutting down",
 };
 
 const NEXT_STEPS: Record<string, string> = {

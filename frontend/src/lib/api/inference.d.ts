@@ -745,7 +745,7 @@ export interface paths {
         };
         /**
          * Show a response
-         * @description A stored response as it was told.
+         * @description A stored response as it was told. A key finds those that it made; one with the scope `admin` finds all.
          */
         get: operations["get_response_v1_responses__response_id__get"];
         put?: never;

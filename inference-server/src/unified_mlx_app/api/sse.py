@@ -104,7 +104,9 @@ class EventStream(Response):
             pause = self._sent_at + _KEEP_ALIVE_SECONDS - time.monotonic()
             message = None
             with contextlib.suppress(TimeoutError):
-                message = await asyncio.wait_for(receive(), max(pause, 0.05))
+                # Not wait_for: Python 3.11's may lose a cancellation that comes together with a message.
+                async with asyncio.timeout(max(pause, 0.05)):
+                    message = await receive()
             if message is not None and message["type"] == "http.disconnect":
                 return
             if time.monotonic() - self._sent_at >= _KEEP_ALIVE_SECONDS:

@@ -7,6 +7,7 @@ import { Button } from "@/components/ui/button";
 import { DialogBody, DialogFooter } from "@/components/ui/dialog";
 import { Field } from "@/components/ui/field";
 import { Input } from "@/components/ui/input";
+import { ApiError } from "@/lib/api/errors";
 import { formErrors } from "@/lib/api/field-errors";
 import { type Dataset } from "../api";
 import { useColumns } from "../hooks/use-columns";
@@ -79,11 +80,16 @@ export function UploadForm({ file, onDone, onSkip, skipLabel }: UploadFormProps)
           {isBusy ? "Cancel upload" : skipLabel}
         </Button>
         <Button type="submit" pending={isBusy} disabled={refusal !== null || !name.trim() || isIncomplete}>
-          Upload
+          {isRepeatable(state) ? "Try again" : "Upload"}
         </Button>
       </DialogFooter>
     </form>
   );
+}
+
+/** The same file may well be taken the next time. */
+function isRepeatable(state: UploadState): boolean {
+  return state.phase === "failed" && state.error instanceof ApiError && (state.error.status ?? 503) >= 500;
 }
 
 function Progress({ state }: { state: UploadState }) {

@@ -1,16 +1,16 @@
 import { ExternalLink, LockKeyhole, RotateCw } from "lucide-react";
 import { Alert, AlertDescription, AlertTitle } from "@/components/ui/alert";
 import { Button } from "@/components/ui/button";
-import { hubURL, TOKENS_URL } from "../lib/hub-links";
+import { type Backend } from "@/lib/api/client";
 
 interface GatedNoticeProps {
-  repoId: string;
+  model: Backend<"HubModelDetails">;
   onCheck: () => void;
   checking: boolean;
 }
 
 /** What to do about a model whose terms are to be accepted first. */
-export function GatedNotice({ repoId, onCheck, checking }: GatedNoticeProps) {
+export function GatedNotice({ model, onCheck, checking }: GatedNoticeProps) {
   return (
     <Alert variant="warning">
       <LockKeyhole aria-hidden />
@@ -19,10 +19,10 @@ export function GatedNotice({ repoId, onCheck, checking }: GatedNoticeProps) {
         <p>Its owner shares it with those who accept its terms. Do this once:</p>
         <ol className="flex list-decimal flex-col gap-1.5 pl-5">
           <li>
-            Accept the terms on <OutLink href={hubURL(repoId)}>its page on the hub</OutLink>.
+            Accept the terms on <OutLink href={model.url}>its page on the hub</OutLink>.
           </li>
           <li>
-            Make a token with read access in <OutLink href={TOKENS_URL}>your settings there</OutLink>.
+            Make a token with read access in <OutLink href={model.tokens_url}>your settings there</OutLink>.
           </li>
           <li>
             Set it as <code className="font-mono text-xs">HF_TOKEN</code> in the file{" "}

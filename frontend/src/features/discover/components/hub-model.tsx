@@ -16,7 +16,6 @@ import { Skeleton } from "@/components/ui/skeleton";
 import { type Backend } from "@/lib/api/client";
 import { formatInteger } from "@/lib/format/numbers";
 import { hubModel } from "../api";
-import { hubURL } from "../lib/hub-links";
 import { DownloadPanel } from "./download-panel";
 import { FactsCard } from "./facts-card";
 import { GatedBadge } from "./gated-badge";
@@ -48,18 +47,20 @@ export function HubModel({ repoId }: { repoId: string }) {
           </>
         }
         actions={
-          <Button asChild variant="outline">
-            <a href={hubURL(repoId)} target="_blank" rel="noreferrer noopener">
-              <ExternalLink aria-hidden />
-              Open on the hub
-              <span className="sr-only">(opens a new tab)</span>
-            </a>
-          </Button>
+          data ? (
+            <Button asChild variant="outline">
+              <a href={data.url} target="_blank" rel="noreferrer noopener">
+                <ExternalLink aria-hidden />
+                Open on the hub
+                <span className="sr-only">(opens a new tab)</span>
+              </a>
+            </Button>
+          ) : null
         }
       />
       {data ? (
         <>
-          {data.has_access ? null : <GatedNotice repoId={repoId} onCheck={() => void refetch()} checking={isFetching} />}
+          {data.has_access ? null : <GatedNotice model={data} onCheck={() => void refetch()} checking={isFetching} />}
           <Details model={data} />
         </>
       ) : error ? (
