@@ -3,12 +3,10 @@
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from chat_tokenizer import END_OF_TURN, cached_tokenizer
-from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer
-from unified_mlx_app.models.grammars import GrammarError, Grammars
+from fixtures.formats import is_answer
+from tokenizers import AddedToken
 from unified_mlx_app.services.answer_grammar import GrammarInput, answer_constraint
 from unified_mlx_app.services.answer_parts import AnswerParser, AnswerShape, CallPart
 from unified_mlx_app.services.format_worker import CheckedFormat, check
@@ -38,25 +36,6 @@ def tokenizer() -> LoadedTokenizer:
     backend.add_special_tokens([AddedToken(mark, special=True) for mark in sorted(single | {"<|open|>", "<|close|>", "<|sep|>"})])
     end_ids = frozenset([backend.token_to_id(END_OF_TURN)])
     return LoadedTokenizer(backend, backend.get_vocab_size(), end_ids, None, "", {}, is_byte_level=True)
-
-
-def is_allowed(grammar: str, text: str, tokenizer: LoadedTokenizer) -> bool:
-    backend: Tokenizer = tokenizer.backend
-    end_ids = sorted(tokenizer.eos_token_ids)
-    row = Grammars(backend.to_str, vocab_size=tokenizer.vocab_size, end_token_ids=end_ids).compile(grammar).begin()
-    try:
-        for token_id in backend.encode(text, add_special_tokens=False).ids:
-            if not _has(row.mask(), token_id):
-                return False
-            row.advance(token_id)
-        words = row.mask()
-    except GrammarError:
-        return False
-    return _has(words, end_ids[0])
-
-
-def _has(words: NDArray[np.uint32], token_id: int) -> bool:
-    return bool(int(words[token_id // 32]) >> (token_id % 32) & 1)
 
 
 def grammar_of(tokenizer: LoadedTokenizer, **fields: Any) -> str:
@@ -98,14 +77,14 @@ def test_a_demanded_call_is_a_call_in_every_dialect(tokenizer: LoadedTokenizer, 
     grammar = grammar_of(tokenizer, dialect=dialect, tools=ToolUse(TOOLS, must_call=True))
 
     one, two = written(dialect, OSLO), written(dialect, OSLO, {"city": "Rome"})
-    assert is_allowed(grammar, one, tokenizer)
+    assert is_answer(grammar, one, tokenizer)
     assert parsed(dialect, one) == [("get_weather", OSLO)]
-    assert is_allowed(grammar, two, tokenizer)
+    assert is_answer(grammar, two, tokenizer)
     assert len(parsed(dialect, two)) == 2
-    assert not is_allowed(grammar, written(dialect, {"city": "Paris"}), tokenizer)
-    assert not is_allowed(grammar, written(dialect, OSLO, name="launch"), tokenizer)
-    assert not is_allowed(grammar, "Hello", tokenizer)
-    assert not is_allowed(grammar, "", tokenizer)
+    assert not is_answer(grammar, written(dialect, {"city": "Paris"}), tokenizer)
+    assert not is_answer(grammar, written(dialect, OSLO, name="launch"), tokenizer)
+    assert not is_answer(grammar, "Hello", tokenizer)
+    assert not is_answer(grammar, "", tokenizer)
 
 
 @pytest.mark.parametrize("dialect", FORCIBLE, ids=lambda dialect: dialect.name)
@@ -113,9 +92,9 @@ def test_one_call_at_a_time_is_one(tokenizer: LoadedTokenizer, dialect: Dialect)
     use = ToolUse(TOOLS, must_call=True, is_parallel=False, allowed=frozenset({"get_weather"}))
     grammar = grammar_of(tokenizer, dialect=dialect, tools=use)
 
-    assert is_allowed(grammar, written(dialect, OSLO), tokenizer)
-    assert not is_allowed(grammar, written(dialect, OSLO, OSLO), tokenizer)
-    assert not is_allowed(grammar, written(dialect, {}, name="add"), tokenizer)
+    assert is_answer(grammar, written(dialect, OSLO), tokenizer)
+    assert not is_answer(grammar, written(dialect, OSLO, OSLO), tokenizer)
+    assert not is_answer(grammar, written(dialect, {}, name="add"), tokenizer)
 
 
 @pytest.mark.parametrize("dialect", FORCIBLE, ids=lambda dialect: dialect.name)
@@ -123,10 +102,10 @@ def test_a_strict_tool_binds_its_calls_and_leaves_text_free(tokenizer: LoadedTok
     grammar = grammar_of(tokenizer, dialect=dialect, tools=ToolUse(TOOLS))
     text = "" if dialect.name == "bare_json" else "Let me <see>.\n"
 
-    assert is_allowed(grammar, "Just a text, 1 < 2.", tokenizer)
-    assert is_allowed(grammar, text + written(dialect, OSLO), tokenizer)
-    assert is_allowed(grammar, text + written(dialect, {}, name="add"), tokenizer)
-    assert not is_allowed(grammar, text + written(dialect, {"city": "Paris"}), tokenizer)
+    assert is_answer(grammar, "Just a text, 1 < 2.", tokenizer)
+    assert is_answer(grammar, text + written(dialect, OSLO), tokenizer)
+    assert is_answer(grammar, text + written(dialect, {}, name="add"), tokenizer)
+    assert not is_answer(grammar, text + written(dialect, {"city": "Paris"}), tokenizer)
 
 
 def test_a_model_may_think_before_it_calls(tokenizer: LoadedTokenizer) -> None:
@@ -135,13 +114,13 @@ def test_a_model_may_think_before_it_calls(tokenizer: LoadedTokenizer) -> None:
     opened = grammar_of(tokenizer, think=THINK, is_thinking=True, dialect=JSON, tools=use)
     silent = grammar_of(tokenizer, think=THINK, dialect=JSON, tools=use, may_think=False)
 
-    assert is_allowed(closed, f"<think>\n1 < 2, {{so}}: <tool_call>\n</think>\n\n{call}", tokenizer)
-    assert is_allowed(closed, call, tokenizer)
-    assert is_allowed(opened, f"\nHm.\n</think>\n\n{call}", tokenizer)
-    assert not is_allowed(opened, "\nHm.\n</think>\n\nHello", tokenizer)
-    assert not is_allowed(opened, "\nHm.\n", tokenizer)
-    assert is_allowed(silent, call, tokenizer)
-    assert not is_allowed(silent, f"<think>Hm.</think>{call}", tokenizer)
+    assert is_answer(closed, f"<think>\n1 < 2, {{so}}: <tool_call>\n</think>\n\n{call}", tokenizer)
+    assert is_answer(closed, call, tokenizer)
+    assert is_answer(opened, f"\nHm.\n</think>\n\n{call}", tokenizer)
+    assert not is_answer(opened, "\nHm.\n</think>\n\nHello", tokenizer)
+    assert not is_answer(opened, "\nHm.\n", tokenizer)
+    assert is_answer(silent, call, tokenizer)
+    assert not is_answer(silent, f"<think>Hm.</think>{call}", tokenizer)
 
 
 def test_content_in_a_format_may_follow_a_thought_or_be_calls_instead(tokenizer: LoadedTokenizer) -> None:
@@ -150,10 +129,10 @@ def test_content_in_a_format_may_follow_a_thought_or_be_calls_instead(tokenizer:
     beside_tools = grammar_of(tokenizer, think=THINK, dialect=JSON, tools=ToolUse(TOOLS), content=content)
 
     for grammar in (alone, beside_tools):
-        assert is_allowed(grammar, "<think>Hm.</think>\n\nyes", tokenizer)
-        assert is_allowed(grammar, "no", tokenizer)
-        assert not is_allowed(grammar, "<think>Hm.</think>maybe", tokenizer)
-    assert is_allowed(beside_tools, written(JSON, OSLO), tokenizer)
+        assert is_answer(grammar, "<think>Hm.</think>\n\nyes", tokenizer)
+        assert is_answer(grammar, "no", tokenizer)
+        assert not is_answer(grammar, "<think>Hm.</think>maybe", tokenizer)
+    assert is_answer(beside_tools, written(JSON, OSLO), tokenizer)
 
 
 def test_a_whole_grammar_may_follow_a_thought(tokenizer: LoadedTokenizer) -> None:
@@ -161,7 +140,7 @@ def test_a_whole_grammar_may_follow_a_thought(tokenizer: LoadedTokenizer) -> Non
 
     grammar = grammar_of(tokenizer, think=THINK, is_thinking=True, content=content)
 
-    assert is_allowed(grammar, "Hm.</think>{abc}", tokenizer)
+    assert is_answer(grammar, "Hm.</think>{abc}", tokenizer)
 
 
 def test_nothing_demanded_is_no_constraint(tokenizer: LoadedTokenizer) -> None:

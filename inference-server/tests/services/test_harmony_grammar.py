@@ -3,11 +3,10 @@
 import json
 from typing import Any
 
-import numpy as np
 import pytest
+from fixtures.formats import is_answer
 from fixtures.harmony import loaded_harmony_tokenizer, marked
 from unified_mlx_app.errors import UnsupportedFieldError
-from unified_mlx_app.models.grammars import GrammarError, Grammars
 from unified_mlx_app.services.answer_parts import AnswerShape, CallPart
 from unified_mlx_app.services.answer_rules import AnswerRules
 from unified_mlx_app.services.format_worker import check
@@ -57,26 +56,6 @@ def constraint_of(tokenizer: LoadedTokenizer, **fields: Any) -> Constraint:
     return constraint
 
 
-def is_allowed(constraint: Constraint, text: str, tokenizer: LoadedTokenizer) -> bool:
-    """Also that each of the tokens that end an answer may follow."""
-    end_ids = sorted(tokenizer.eos_token_ids)
-    grammars = Grammars(tokenizer.backend.to_str, vocab_size=tokenizer.vocab_size, end_token_ids=end_ids)
-    row = grammars.compile(constraint.grammar).begin()
-    try:
-        for token_id in tokenizer.backend.encode(text, add_special_tokens=False).ids:
-            if not _has(row.mask(), token_id):
-                return False
-            row.advance(token_id)
-        words = row.mask()
-    except GrammarError:
-        return False
-    return all(_has(words, end_id) for end_id in end_ids)
-
-
-def _has(words: Any, token_id: int) -> bool:
-    return bool(int(np.asarray(words)[token_id // 32]) >> (token_id % 32) & 1)
-
-
 def test_a_demanded_call_is_written_in_either_way_and_read_back(tokenizer: LoadedTokenizer) -> None:
     use = ToolUse(TOOLS, must_call=True)
     constraint = constraint_of(tokenizer, use=use, arguments=STRICT)
@@ -85,9 +64,9 @@ def test_a_demanded_call_is_written_in_either_way_and_read_back(tokenizer: Loade
         parser = HarmonyParser(AnswerShape(harmony="", dialect=HARMONY, tools=use))
         parts = [*parser.push(marked(text)), *parser.finish("stop")]
         calls = [part.call for part in parts if isinstance(part, CallPart)]
-        assert is_allowed(constraint, text, tokenizer), text
+        assert is_answer(constraint.grammar, text, tokenizer), text
         assert [(each.name, json.loads(each.arguments)) for each in calls] == [("get_weather", {"city": "Oslo"})]
-    assert is_allowed(constraint, call('{"any": [1]}', name="add"), tokenizer)
+    assert is_answer(constraint.grammar, call('{"any": [1]}', name="add"), tokenizer)
     for text in (
         call('{"city": "Paris"}'),
         call(name="launch"),
@@ -98,33 +77,33 @@ def test_a_demanded_call_is_written_in_either_way_and_read_back(tokenizer: Loade
         "Hello",
         "",
     ):
-        assert not is_allowed(constraint, text, tokenizer), text
+        assert not is_answer(constraint.grammar, text, tokenizer), text
 
 
 def test_only_tools_that_may_be_called_now_are(tokenizer: LoadedTokenizer) -> None:
     use = ToolUse(TOOLS, must_call=True, allowed=frozenset({"add"}))
     constraint = constraint_of(tokenizer, use=use)
 
-    assert is_allowed(constraint, call("{}", name="add"), tokenizer)
-    assert not is_allowed(constraint, call(), tokenizer)
+    assert is_answer(constraint.grammar, call("{}", name="add"), tokenizer)
+    assert not is_answer(constraint.grammar, call(), tokenizer)
 
 
 def test_a_strict_tool_binds_its_calls_and_leaves_text_free(tokenizer: LoadedTokenizer) -> None:
     constraint = constraint_of(tokenizer, use=ToolUse(TOOLS), arguments=STRICT)
 
     for text in (final("1 < 2."), THOUGHT + PREAMBLE + THOUGHT + call(), PREAMBLE + call_by_role(), PREAMBLE + final("Yes.")):
-        assert is_allowed(constraint, text, tokenizer), text
-    assert is_allowed(constraint, "<|channel|>commentary<|message|>Only this.", tokenizer)
-    assert not is_allowed(constraint, THOUGHT + call('{"city": "Paris"}'), tokenizer)
-    assert not is_allowed(constraint, call(name="launch"), tokenizer)
+        assert is_answer(constraint.grammar, text, tokenizer), text
+    assert is_answer(constraint.grammar, "<|channel|>commentary<|message|>Only this.", tokenizer)
+    assert not is_answer(constraint.grammar, THOUGHT + call('{"city": "Paris"}'), tokenizer)
+    assert not is_answer(constraint.grammar, call(name="launch"), tokenizer)
 
 
 def test_content_in_a_format_is_the_final_channel_and_thoughts_before_it_are_free(tokenizer: LoadedTokenizer) -> None:
     constraint = constraint_of(tokenizer, content=YES_OR_NO)
 
     assert constraint.kind == "choice"
-    assert is_allowed(constraint, final("yes"), tokenizer)
-    assert is_allowed(constraint, THOUGHT + final("no"), tokenizer)
+    assert is_answer(constraint.grammar, final("yes"), tokenizer)
+    assert is_answer(constraint.grammar, THOUGHT + final("no"), tokenizer)
     for text in (
         "yes",
         final("maybe"),
@@ -134,38 +113,38 @@ def test_content_in_a_format_is_the_final_channel_and_thoughts_before_it_are_fre
         THOUGHT,
         final(f"yes{NEXT}"),
     ):
-        assert not is_allowed(constraint, text, tokenizer), text
+        assert not is_answer(constraint.grammar, text, tokenizer), text
 
 
 def test_json_may_be_announced(tokenizer: LoadedTokenizer) -> None:
     constraint = constraint_of(tokenizer, content=PET)
 
-    assert is_allowed(constraint, THOUGHT + '<|channel|>final <|constrain|>json<|message|>{"a": 1}', tokenizer)
-    assert is_allowed(constraint, final('{"a": 1}'), tokenizer)
-    assert not is_allowed(constraint, final('{"a": 2}'), tokenizer)
+    assert is_answer(constraint.grammar, THOUGHT + '<|channel|>final <|constrain|>json<|message|>{"a": 1}', tokenizer)
+    assert is_answer(constraint.grammar, final('{"a": 1}'), tokenizer)
+    assert not is_answer(constraint.grammar, final('{"a": 2}'), tokenizer)
 
 
 def test_a_call_may_stand_for_content_in_a_format(tokenizer: LoadedTokenizer) -> None:
     constraint = constraint_of(tokenizer, use=ToolUse(TOOLS), arguments=STRICT, content=YES_OR_NO)
 
-    assert is_allowed(constraint, THOUGHT + call(), tokenizer)
-    assert is_allowed(constraint, THOUGHT + final("yes"), tokenizer)
-    assert not is_allowed(constraint, THOUGHT + final("maybe"), tokenizer)
-    assert not is_allowed(constraint, call('{"city": "Paris"}'), tokenizer)
+    assert is_answer(constraint.grammar, THOUGHT + call(), tokenizer)
+    assert is_answer(constraint.grammar, THOUGHT + final("yes"), tokenizer)
+    assert not is_answer(constraint.grammar, THOUGHT + final("maybe"), tokenizer)
+    assert not is_answer(constraint.grammar, call('{"city": "Paris"}'), tokenizer)
 
 
 def test_a_whole_grammar_may_be_the_content(tokenizer: LoadedTokenizer) -> None:
     content = check("lark", json.dumps('start: "{" word\nword: /[a-z]+/ "}"').encode(), is_strict=True)
 
-    assert is_allowed(constraint_of(tokenizer, content=content), THOUGHT + final("{abc}"), tokenizer)
+    assert is_answer(constraint_of(tokenizer, content=content).grammar, THOUGHT + final("{abc}"), tokenizer)
 
 
 def test_a_model_that_may_not_think_does_not(tokenizer: LoadedTokenizer) -> None:
     for fields in ({"content": YES_OR_NO}, {"use": ToolUse(TOOLS), "arguments": STRICT}):
         constraint = constraint_of(tokenizer, may_think=False, **fields)
 
-        assert is_allowed(constraint, final("yes"), tokenizer)
-        assert not is_allowed(constraint, THOUGHT + final("yes"), tokenizer)
+        assert is_answer(constraint.grammar, final("yes"), tokenizer)
+        assert not is_answer(constraint.grammar, THOUGHT + final("yes"), tokenizer)
 
 
 def test_a_thought_that_the_prompt_opened_is_ended_first(tokenizer: LoadedTokenizer) -> None:
@@ -173,8 +152,8 @@ def test_a_thought_that_the_prompt_opened_is_ended_first(tokenizer: LoadedTokeni
     constraint = constraint_of(tokenizer, opening=opening, content=YES_OR_NO)
 
     assert can_be_demanded(opening)
-    assert is_allowed(constraint, f"Hm.{NEXT}{final('yes')}", tokenizer)
-    assert not is_allowed(constraint, final("yes"), tokenizer)
+    assert is_answer(constraint.grammar, f"Hm.{NEXT}{final('yes')}", tokenizer)
+    assert not is_answer(constraint.grammar, final("yes"), tokenizer)
     assert not can_be_demanded(marked("<|channel|>final<|message|>"))
 
 
