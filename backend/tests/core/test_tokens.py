@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -210,3 +212,11 @@ def test_folder_without_tokenizer_is_told(tiny_models: ModelMaker, tmp_path: Pat
         TokenEncoder(read_model_files(tmp_path / "model"), max_seq_length=64, mask_prompt=True)
 
     assert raised.value.code == "bad_tokenizer"
+
+
+def test_api_and_worker_start_without_the_library_of_tokenizers() -> None:
+    code = "import sys, mlx_hub.main, mlx_hub.worker; print('transformers' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"

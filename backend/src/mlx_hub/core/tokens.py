@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from mlx_hub.core.data_prep import Message, Problem, Row
 from mlx_hub.core.model_files import ModelFiles
@@ -217,6 +216,9 @@ class _Rendering:
 
 
 def _load_tokenizer(path: Path) -> Any:
+    # Half of the time in which the API and the worker start would go into this import, and most of them never need it.
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
     try:
         return AutoTokenizer.from_pretrained(path)
     # Third-party code on third-party files: it raises OSError, ValueError, KeyError and more.
