@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from chat_tokenizer import END_OF_TURN, cached_tokenizer
-from fixtures.formats import is_answer
+from fixtures.formats import SCHEMA, TOOLS, is_answer
 from tokenizers import AddedToken
 from unified_mlx_app.services.answer_grammar import GrammarInput, answer_constraint
 from unified_mlx_app.services.answer_parts import AnswerParser, AnswerShape, CallPart
@@ -15,13 +15,6 @@ from unified_mlx_app.services.tokenizers import LoadedTokenizer
 from unified_mlx_app.services.tool_calls import Tool, ToolUse
 from unified_mlx_app.services.tool_dialects.table import DIALECTS, JSON, Dialect
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"enum": ["Oslo", "Rome"]}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-TOOLS = (Tool("get_weather", parameters=SCHEMA, is_strict=True), Tool("add"))
 THINK = ThinkMarks("<think>", "</think>")
 OSLO = {"city": "Oslo"}
 FORCIBLE = [dialect for dialect in DIALECTS.values() if dialect.name != "minicpm5"]

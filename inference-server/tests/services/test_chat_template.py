@@ -1,7 +1,6 @@
 """Prompts are those of transformers, their parts end where later prompts still agree, and a hostile template hurts nobody."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 from unified_mlx_app.errors import InvalidRequestError, UnsupportedFieldError
 from unified_mlx_app.services.chat_template import ChatTemplates, RenderedPrompt
-from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES, Tokenizers
+from unified_mlx_app.services.tokenizers import MAX_TEXT_BYTES
 from unified_mlx_app.types import ModelSpec
 
 pytestmark = pytest.mark.anyio
@@ -45,14 +44,6 @@ BOMBS = {
     "recursion": "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
     "long output": "{{ 'a' * 30000000 }}",
 }
-
-
-@pytest.fixture(scope="module")
-async def templates() -> AsyncIterator[ChatTemplates]:
-    templates = ChatTemplates(Tokenizers())
-    await templates.start()
-    yield templates
-    await templates.close()
 
 
 async def _render(

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from fixtures.formats import is_answer
+from fixtures.formats import SCHEMA, TOOLS, is_answer
 from fixtures.harmony import loaded_harmony_tokenizer, marked
 from unified_mlx_app.errors import UnsupportedFieldError
 from unified_mlx_app.services.answer_parts import AnswerShape, CallPart
@@ -17,13 +17,6 @@ from unified_mlx_app.services.tool_calls import Tool, ToolUse
 from unified_mlx_app.services.tool_dialects.table import HARMONY
 from unified_mlx_app.types import Constraint
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"enum": ["Oslo", "Rome"]}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-TOOLS = (Tool("get_weather", parameters=SCHEMA, is_strict=True), Tool("add"))
 STRICT = {"get_weather": "%json " + json.dumps(SCHEMA)}
 NEXT = "<|end|><|start|>assistant"
 THOUGHT = f"<|channel|>analysis<|message|>1 < 2, {{so}}:\n{NEXT}"

@@ -1,6 +1,5 @@
 """Conversations as gpt-oss's template wants them, and the prompts that come out of it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -62,14 +61,6 @@ def test_no_calls_are_not_calls() -> None:
     (placed,) = to_harmony([{"role": "assistant", "content": "Hi", "tool_calls": []}])
 
     assert placed.message == {"role": "assistant", "content": "Hi"}
-
-
-@pytest.fixture(scope="module")
-async def templates() -> AsyncIterator[ChatTemplates]:
-    templates = ChatTemplates(Tokenizers())
-    await templates.start()
-    yield templates
-    await templates.close()
 
 
 CONVERSATION = [

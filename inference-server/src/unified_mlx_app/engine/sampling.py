@@ -65,7 +65,8 @@ class Draw:
 
     def prepare(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """The logits (1, vocab) after `tokens`, as the sampler is to see them."""
-        logits = masked(tokens[-1:], logits, [self.mask])
+        if self.mask is not None:
+            logits = masked(tokens[-1:], logits, [self.mask])
         for processor in self.processors:
             logits = processor(tokens, logits)
         return logits
@@ -77,8 +78,6 @@ def masked(tokens: mx.array, logits: mx.array, masks: Sequence[TokenMask | None]
     Plain operations, so that it runs wherever MLX does; llguidance's own kernel is for Metal only (1.9). All rows go through the
     same few: on a GPU each operation costs more than the few bytes that it moves.
     """
-    if not any(masks):
-        return logits
     # The pass over the model, which the masks do not depend on, runs while the grammars are asked.
     mx.async_eval(logits)
     last = cast(list[int], tokens.tolist())

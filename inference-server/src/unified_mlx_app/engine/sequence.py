@@ -91,6 +91,11 @@ class Request:
         return self.command.prompt_logprobs is not None or self.command.pooling is not None
 
     @property
+    def may_join_tail(self) -> bool:
+        """Whether the end of its prompt may run in the pass that gives the answer's first token."""
+        return not self.reads_prompt and not self.command.is_warmup
+
+    @property
     def remaining_tokens(self) -> int:
         return len(self.tokens) - self.position
 
@@ -116,7 +121,7 @@ class Request:
         assert self.prompt is not None
         cut = next((cut for cut in self.prompt.cuts if cut > self.position), None)
         is_rest = cut == len(self.tokens) - 1 and self.remaining_tokens <= TAIL_TOKENS
-        return None if is_rest and not self.reads_prompt and not self.command.is_warmup else cut
+        return None if is_rest and self.may_join_tail else cut
 
 
 def check_token_ids(request: Request, vocab_size: int) -> None:
@@ -155,4 +160,4 @@ def prefill_cuts(request: Request, chunk_tokens: int, *, is_trimmable: bool) -> 
         cuts.update(boundary.end_tokens for boundary in command.boundaries)
     ascending = sorted(cut for cut in cuts if 0 < cut < end)
     is_tail_short = num_tokens - max(ascending, default=0) <= TAIL_TOKENS
-    return ascending if is_tail_short and not request.reads_prompt and not command.is_warmup else [*ascending, end]
+    return ascending if is_tail_short and request.may_join_tail else [*ascending, end]
